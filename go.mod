@@ -1,0 +1,3 @@
+module github.com/whereto/whereto
+
+go 1.26
