@@ -89,18 +89,17 @@ type edge struct {
 
 func fitTrain(d *poi.Dataset) *fitted {
 	f := &fitted{places: d.Places, prior: make([]float64, len(d.Places)), next: make([][]edge, len(d.Places))}
-	follows := make([][]int32, len(d.Places))
+	after := make([][]int32, len(d.Places))
 	for _, u := range d.Users {
-		prev := int32(-1)
-		for _, v := range u.Visits {
+		for i, v := range u.Visits {
 			if v.Tag != poi.Train {
 				continue
 			}
 			f.prior[v.POI]++
-			if prev >= 0 {
-				follows[prev] = append(follows[prev], v.POI)
+			if i > 0 && u.Visits[i-1].Tag == poi.Train {
+				from := u.Visits[i-1].POI
+				after[from] = append(after[from], v.POI)
 			}
-			prev = v.POI
 		}
 	}
 	most := 1.0
@@ -109,7 +108,7 @@ func fitTrain(d *poi.Dataset) *fitted {
 	}
 	for p := range f.prior {
 		f.prior[p] *= Tiebreak / most
-		f.next[p] = edges(follows[p])
+		f.next[p] = edges(after[p])
 	}
 	return f
 }

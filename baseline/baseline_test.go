@@ -89,7 +89,7 @@ func TestScoresByHand(t *testing.T) {
 		"recency": {
 			tie[0],
 			tie[1] + math.Exp2(-(60.-3./24)/60)*1.5*.7 + far + 2*3,
-			.3 * (tie[2] + .5*3*.7 + 2*far + 3*1.5 + 3),
+			.3 * (tie[2] + .5*3*.7 + 2*far + 3*1.5), // 2 -> 2 took a week: no transition
 			tie[3],
 		},
 		// From place 2: own transitions to 1 twice and to 2 once; nothing follows 2 in train.

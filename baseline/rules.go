@@ -21,6 +21,11 @@ const (
 	stayPenalty    = 0.3 // people seldom check in twice in a row
 )
 
+// transitionGap is the longest time in milliseconds between two visits that the
+// recency kernel takes for a transition: the gap that also ends a trajectory.
+// Read from times, because a history from outside has no trajectory numbers.
+const transitionGap = 24 * 3_600_000
+
 // last answers with the place of the last visit.
 func last(q poi.Query, dst []float64) {
 	if n := len(q.History); n > 0 {
@@ -54,7 +59,7 @@ func (f *fitted) nearest(q poi.Query, dst []float64) {
 
 // recency sums a kernel over the user's past visits: how long ago, at how
 // similar an hour, on the same weekday; plus own transitions from the last
-// place, which itself is damped.
+// place, which itself is damped, with all that speaks for it.
 func recency(q poi.Query, dst []float64) {
 	n := len(q.History)
 	if n == 0 {
@@ -65,7 +70,7 @@ func recency(q poi.Query, dst []float64) {
 	for i, v := range q.History {
 		at := v.Local()
 		dst[v.POI] += ageWeight(q.TimeMS-v.TimeMS) * hourWeight(at.Hour()-now.Hour()) * weekdayWeight(at.Weekday() == now.Weekday())
-		if i > 0 && q.History[i-1].POI == here {
+		if i > 0 && q.History[i-1].POI == here && v.TimeMS-q.History[i-1].TimeMS <= transitionGap {
 			dst[v.POI] += transitionGain
 		}
 	}
@@ -96,7 +101,8 @@ func weekdayWeight(same bool) float64 {
 }
 
 // markov counts the user's own transitions from the last place and backs off to
-// the share of everybody's, which is below one own transition.
+// the share of everybody's, which is below one own transition. Any two visits in
+// a row are a transition, as in the published floor.
 func (f *fitted) markov(q poi.Query, dst []float64) {
 	n := len(q.History)
 	if n == 0 {

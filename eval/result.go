@@ -33,6 +33,8 @@ type Row struct {
 	Distance  Distances `json:"distance_m"`
 	// Paired is the paired bootstrap of (main row minus this row) on acc@1; zero for the main row.
 	Paired Value `json:"paired_acc@1"`
+	// PairedDiscovery is the same on acc@10 of the discovery rows alone.
+	PairedDiscovery Value `json:"paired_discovery_acc@10"`
 }
 
 // Result is what `eval -o json` prints (DESIGN section 11).
@@ -42,8 +44,10 @@ type Result struct {
 	Protocol    string         `json:"protocol"`
 	Fingerprint string         `json:"fingerprint"`
 	N           int            `json:"n"`
-	Seed        int64          `json:"seed"`
-	Name        string         `json:"name"`
+	Seed        int64          `json:"seed"`      // of the bootstrap
+	Resamples   int            `json:"resamples"` // of the bootstrap
+	ByUser      bool           `json:"by_user"`   // the bootstrap draws users, not rows
+	Name        string         `json:"name"`      // of the main scorer; empty if only floors were run
 	Row                        // the main scorer, inlined
 	Floors      map[string]Row `json:"floors"`
 }
