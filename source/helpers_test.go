@@ -1,0 +1,55 @@
+package source
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/whereto/whereto/poi"
+)
+
+// rejectLog collects the lines of a reject file.
+type rejectLog struct{ all []Reject }
+
+func (l *rejectLog) Write(p []byte) (int, error) {
+	var r Reject
+	if err := json.Unmarshal(p, &r); err != nil {
+		return 0, err
+	}
+	l.all = append(l.all, r)
+	return len(p), nil
+}
+
+// writeFile writes content to a file of that name in a new folder.
+func writeFile(t testing.TB, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func gzipped(t testing.TB, content string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(content)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func distinct(all []poi.Action) (users, pois int) {
+	u, p := map[string]bool{}, map[string]bool{}
+	for _, a := range all {
+		u[a.User], p[a.POI] = true, true
+	}
+	return len(u), len(p)
+}
