@@ -111,6 +111,15 @@ func newCard(c Config) *Card {
 		MinTrajectory: c.MinTrajectory, MinRichness: c.Clean.MinRichness, HomeKM: c.Clean.HomeKM}}
 }
 
+// SetRejects records how many rows could not be read, in all and by reason.
+func (c *Card) SetRejects(n int, byReason map[string]int) {
+	c.Rejected, c.Rejects = n, nil
+	for reason, n := range byReason {
+		c.Rejects = append(c.Rejects, Count{reason, int64(n)})
+	}
+	sortCounts(c.Rejects)
+}
+
 func (c *Card) addStep(s Step) {
 	if n := len(c.Steps); n > 0 {
 		s.Dropped = c.Steps[n-1].Checkins - s.Checkins

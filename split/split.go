@@ -87,8 +87,8 @@ func (c Config) Validate() error {
 
 // Build makes the data set of a protocol and its card. The actions are not
 // changed and may come in any order; ties of local time keep the order of Seq.
-// Card.Name, Rows and the rejects are the caller's to fill, for Build does not
-// know the files.
+// Card.Name and the rejects are the caller's to fill, for Build does not know the
+// files.
 func Build(actions []poi.Action, cfg Config) (*poi.Dataset, *Card, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, nil, err

@@ -119,7 +119,8 @@ func TestCardRenders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	card.Name, card.Rejected, card.Rejects = "example.tsv", 3, []Count{{"bad time", 2}, {"file is cut", 1}}
+	card.Name = "example.tsv"
+	card.SetRejects(3, map[string]int{"file is cut": 1, "bad time": 2})
 	var b bytes.Buffer
 	if err := card.WriteText(&b); err != nil {
 		t.Fatal(err)
