@@ -6,19 +6,21 @@ import (
 	"math/rand/v2"
 	"strconv"
 
+	"github.com/whereto/whereto/geo"
 	"github.com/whereto/whereto/poi"
 )
 
-// What the synthetic world looks like. The figures imitate a country-wide map
-// catalog closely enough for sizes to be believable: city sizes follow Zipf's
-// law, the centre of a city holds about densityKM2 places a square kilometre
-// (the densest 5 km blocks of New York and Tokyo check-in data hold a third of a
-// city), and a fifth of all places lie in the countryside around cities.
+// What the synthetic world looks like, chosen so that the sizes are those of a
+// country-wide map catalog: city sizes follow Zipf's law, a city is a Gaussian
+// with densityKM2 places a square kilometre at its centre, and a fifth of its
+// places lie in villages around it.
 const (
 	placesPerCity = 20_000 // on average
 	densityKM2    = 500.0
 	ruralShare    = 0.2
-	ruralKM       = 150.0 // standard deviation of the countryside around a city
+	villages      = 40    // of each city
+	countryKM     = 120.0 // standard deviation of the villages around a city
+	villageKM     = 1.5   // and of the places around a village
 )
 
 var syntheticCategories = []string{
@@ -46,17 +48,16 @@ func SyntheticSeq(n int, seed uint64) iter.Seq2[poi.Place, int64] {
 		cities := newCities(rng, n)
 		for i := range n {
 			c := cities.draw(rng)
-			sigma := c.sigmaKM
+			spot := c.centre
 			if rng.Float64() < ruralShare {
-				sigma = ruralKM
+				spot = c.villages[rng.IntN(villages)]
 			}
-			lat := c.lat + rng.NormFloat64()*sigma/111.195
-			lng := c.lng + rng.NormFloat64()*sigma/(111.195*math.Cos(c.lat*math.Pi/180))
+			lat, lng := spot.near(rng)
 			p := poi.Place{
 				ID:       "s" + strconv.Itoa(i),
 				Category: syntheticCategories[rng.IntN(len(syntheticCategories))],
-				Lat:      min(max(lat, -89), 89),
-				Lng:      math.Remainder(lng, 360),
+				Lat:      lat, // cities keep far from poles and antimeridian
+				Lng:      lng,
 			}
 			visits := min(math.Pow(1-rng.Float64(), -1/1.1)-1, 1e6) // Pareto, tail index 1.1
 			if !yield(p, int64(visits)) {
@@ -66,7 +67,19 @@ func SyntheticSeq(n int, seed uint64) iter.Seq2[poi.Place, int64] {
 	}
 }
 
-type syntheticCity struct{ lat, lng, sigmaKM float64 }
+// spot is the middle of a Gaussian cloud of places.
+type spot struct{ lat, lng, sigmaKM float64 }
+
+func (s spot) near(rng *rand.Rand) (lat, lng float64) {
+	const kmPerDegree = math.Pi * geo.EarthRadius / 180_000
+	lat = s.lat + rng.NormFloat64()*s.sigmaKM/kmPerDegree
+	return lat, s.lng + rng.NormFloat64()*s.sigmaKM/(kmPerDegree*math.Cos(s.lat*math.Pi/180))
+}
+
+type syntheticCity struct {
+	centre   spot
+	villages [villages]spot
+}
 
 type syntheticCities struct {
 	list       []syntheticCity
@@ -85,12 +98,18 @@ func newCities(rng *rand.Rand, n int) syntheticCities {
 		size := float64(n) * (1 - ruralShare) / (float64(i+1) * total)
 		// A Gaussian city of that many places has this peak density.
 		sigma := math.Sqrt(size / (2 * math.Pi * densityKM2))
-		s.list[i] = syntheticCity{lat: 20 + 33*rng.Float64(), lng: 75 + 55*rng.Float64(), sigmaKM: max(sigma, 1)}
+		city := &s.list[i]
+		city.centre = spot{lat: 20 + 33*rng.Float64(), lng: 75 + 55*rng.Float64(), sigmaKM: max(sigma, 1)}
+		for v := range city.villages {
+			around := spot{lat: city.centre.lat, lng: city.centre.lng, sigmaKM: countryKM}
+			lat, lng := around.near(rng)
+			city.villages[v] = spot{lat: lat, lng: lng, sigmaKM: villageKM}
+		}
 	}
 	return s
 }
 
-func (s syntheticCities) draw(rng *rand.Rand) syntheticCity {
+func (s syntheticCities) draw(rng *rand.Rand) *syntheticCity {
 	x := rng.Float64() * s.cumulative[len(s.cumulative)-1]
 	lo, hi := 0, len(s.cumulative)-1
 	for lo < hi {
@@ -100,5 +119,5 @@ func (s syntheticCities) draw(rng *rand.Rand) syntheticCity {
 			hi = mid
 		}
 	}
-	return s.list[lo]
+	return &s.list[lo]
 }
