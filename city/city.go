@@ -13,7 +13,8 @@
 // look up places there before they leave.
 //
 // Promises. Everything is a pure function of Config: the same seed gives the
-// same bytes on every machine. A user's actions depend on Config and his number
+// same bytes on every machine of one processor family (others may round a
+// distance differently in the last bit). A user's actions depend on Config and his number
 // alone, so that they can be made in any order and apart. A City is safe for
 // concurrent use once made.
 //
@@ -27,7 +28,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"time"
-	_ "time/tzdata" // a machine without a zone database must give the same bytes
+	_ "time/tzdata" // a machine without a zone database must give the same log
 
 	"github.com/whereto/whereto/geo"
 	"github.com/whereto/whereto/poi"

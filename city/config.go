@@ -9,8 +9,8 @@ import (
 	"github.com/whereto/whereto/poi"
 )
 
-// Config is everything the city depends on. Two equal Configs give the same
-// bytes on every machine.
+// Config is everything the city depends on: two equal Configs give the same
+// log.
 type Config struct {
 	Seed     uint64  `yaml:"seed"`
 	Users    int     `yaml:"users"`     // people, 1 to 10 million

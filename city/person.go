@@ -59,7 +59,7 @@ func (c *City) person(u int) *person {
 	p.tastes(rng)
 	p.anchors(c, rng)
 	p.habits(rng, life)
-	p.rho = life.explore * (0.45 + 0.4*rng.Float64())
+	p.rho = life.explore * (0.5 + 0.5*rng.Float64())
 	p.plan(c, rng, life.travel)
 	p.calibrate(c, rng)
 	p.profile.Gender = []string{"female", "male", "female", "male", ""}[rng.IntN(5)]
@@ -113,8 +113,8 @@ func (p *person) anchors(c *City, rng *rand.Rand) {
 		return p.anchor[purpose]
 	}
 	home := c.spots[fix(atHome, c.towns[p.town].centre, anywhere)].at
-	fix(atWork, home, across)
-	fix(atStudy, home, across)
+	fix(atWork, home, nearby)
+	fix(atStudy, home, nearby)
 	fix(schoolRun, home, nearby)
 }
 
@@ -169,8 +169,8 @@ func (p *person) plan(c *City, rng *rand.Rand, travel float64) {
 // calibrate sets how often a person logs so that he reaches the wanted number
 // of actions on average, spread over lively days.
 func (p *person) calibrate(c *City, rng *rand.Rand) {
-	spread := math.Exp(0.33 * rng.NormFloat64())
-	want := float64(c.cfg.Visits) * min(max(spread, 0.5), 1.8)
+	spread := math.Exp(0.3 * rng.NormFloat64())
+	want := float64(c.cfg.Visits) * min(max(spread, 0.6), 1.8)
 	home, away := 0.0, 0.0
 	for day := range c.cfg.Days {
 		if _, ok := p.onTrip(day); ok {
@@ -203,7 +203,7 @@ func (p *person) onTrip(day int) (trip, bool) {
 func logWeight(p purpose) float64 {
 	switch p {
 	case atHome:
-		return 0.6
+		return 0.95
 	case atWork, atStudy, hotel:
 		return 0.8
 	}
