@@ -27,6 +27,9 @@ func (j *jsonAction) sparse() sparse {
 
 // fill moves the parts into r, checking only what Limits.check cannot see.
 func (s sparse) fill(r *row) *rowError {
+	if e := checkID(r.User, fUser); e != nil {
+		return e // the clearer message where a row is empty altogether
+	}
 	switch {
 	case s.lat == nil:
 		return bad(fLat, ReasonEmpty, "expected decimal degrees")

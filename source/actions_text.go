@@ -3,6 +3,7 @@ package source
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -115,14 +116,24 @@ func (p *jsonParser) parse(line []byte, r *row) *rowError {
 
 // jsonError says what encoding/json found, with the field where it tells.
 func jsonError(err error) *rowError {
-	var f field = noField
 	var t *json.UnmarshalTypeError
-	if errors.As(err, &t) {
-		if i := slices.Index(fieldNames[:], t.Field); i >= 0 {
-			f = field(i)
-		}
+	if !errors.As(err, &t) {
+		return bad(noField, ReasonJSON, "%v", err)
 	}
-	return bad(f, ReasonJSON, "%s", strings.TrimPrefix(err.Error(), "json: "))
+	want := "an object"
+	switch t.Type.Kind() {
+	case reflect.String:
+		want = "text"
+	case reflect.Float64:
+		want = "a number"
+	case reflect.Int64:
+		want = "a whole number"
+	}
+	var f field = noField
+	if i := slices.Index(fieldNames[:], t.Field); i >= 0 {
+		f = field(i)
+	}
+	return bad(f, ReasonJSON, "found %s, expected %s", t.Value, want)
 }
 
 // noteUnknown remembers top-level keys outside the schema.

@@ -30,7 +30,7 @@ func parseRuby(b []byte) (ms int64, offset int, e *rowError) {
 			return civilMS(y, month, d, h, m, s) - int64(off)*60_000, off, nil
 		}
 	}
-	t, err := time.Parse(time.RubyDate, string(b)) // one-digit days and the like
+	t, err := time.Parse("Mon Jan _2 15:04:05 -0700 2006", string(b)) // one-digit days
 	if err != nil {
 		return 0, 0, bad(fTime, ReasonTime, "%s; expected a date like %q", quote(b), "Tue Apr 03 18:00:09 +0000 2012")
 	}

@@ -65,6 +65,9 @@ func parseCoordinate(b []byte, f field) (float64, *rowError) {
 // parseInt reads a whole number.
 func parseInt(b []byte, f field, what string) (int64, *rowError) {
 	b = bytes.TrimSpace(b)
+	if len(b) == 0 {
+		return 0, bad(f, ReasonEmpty, "expected %s", what)
+	}
 	v, err := strconv.ParseInt(string(b), 10, 64)
 	if err != nil {
 		return 0, bad(f, ReasonNumber, "%s is not %s", quote(b), what)

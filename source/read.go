@@ -192,6 +192,7 @@ func (rd *reader) readLines(ctx context.Context, path string, p lineParser) erro
 			return fmt.Errorf("source: read %s: %w", path, ctx.Err())
 		}
 		if err != nil && err != errLong {
+			fs.notes = append(fs.notes, p.warnings()...)
 			return rd.broken(fs, in.n, line, err)
 		}
 		if len(line) == 0 {

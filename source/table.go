@@ -34,6 +34,8 @@ type layout struct {
 	localTime bool
 	// needZone makes a time without any offset bad; otherwise it is UTC.
 	needZone bool
+	// needOffset makes an empty fOffset bad; otherwise Options.Zone stands in.
+	needOffset bool
 	// category turns the raw category into ours; nil keeps it.
 	category func(string) string
 }
@@ -199,7 +201,7 @@ func (t *table) decode(cells [][]byte, r *row) (e *rowError) {
 	if e = t.decodeTime(cells, r); e != nil {
 		return e
 	}
-	if c := t.at[fOffset]; c >= 0 && len(cells[c]) > 0 {
+	if c := t.at[fOffset]; c >= 0 && (t.needOffset || len(cells[c]) > 0) {
 		r.OffsetMin, e = parseOffset(cells[c])
 		r.hasOffset = true
 	}
@@ -256,6 +258,7 @@ func (t *table) decodeTime(cells [][]byte, r *row) (e *rowError) {
 	}
 	if t.localTime && offset != noZone && offset != 0 {
 		if e := checkOffset(int64(offset)); e != nil {
+			e.field = fTime
 			return e
 		}
 		r.OffsetMin, r.hasOffset = int16(offset), true
