@@ -7,7 +7,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 )
 
-// StepInputs of Step. All fields are required.
+// StepInputs of Step. All fields but Bias are required.
 type StepInputs struct {
 	X         *Node // [B, S, D] float, embeddings of the new tokens
 	Positions *Node // [B, S] int32
@@ -18,6 +18,7 @@ type StepInputs struct {
 	// see each other: lower triangle for a continuation, diagonal for the
 	// candidates of a beam, which must not.
 	Mask *Node
+	Bias *Node // [B, H, S, P+S] or [B, 1, S, P+S] float, added to the scaled scores; nil means none
 }
 
 // Step runs S new tokens against a cache and returns their final-normed hidden
@@ -36,7 +37,11 @@ func Step(s *model.Scope, c Config, in StepInputs) (*Node, []KV) {
 	for i, kv := range in.Cache {
 		past[i] = KV{K: c.shared(kv.K, b, size), V: c.shared(kv.V, b, size)}
 	}
-	return newPass(s, c, in.X, in.Positions, in.Mask).run(in.X, past)
+	p := newPass(s, c, in.X, in.Positions, in.Mask)
+	if in.Bias != nil {
+		p.bias = Add(in.Bias, p.bias)
+	}
+	return p.run(in.X, past)
 }
 
 // shared checks a cache entry and repeats a shared one for b rows.

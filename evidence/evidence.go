@@ -1,0 +1,442 @@
+// Package evidence says what a user's own past, and everybody's, tell about each
+// candidate POI at one moment: counts under kernels of hour, weekday and age,
+// transitions, recency, distance, popularity. It is the input of the history-copy
+// head (an addition of ours to the paper, see docs/MODEL.md).
+//
+// The candidates of a request are the user's distinct past POIs (the copy part),
+// then places that others go to next from the last POI, then popular places near
+// it. Every feature costs O(history) a request. Nothing is read at or after the
+// request's time from the user's own sequence, and everybody's statistics leave
+// the user's own share out.
+package evidence
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+
+	"github.com/whereto/whereto/geo"
+	"github.com/whereto/whereto/poi"
+)
+
+// Config sets the candidates of a request.
+type Config struct {
+	MaxPast int `yaml:"max_past"` // distinct past POIs kept, the likeliest by count and recency
+	Next    int `yaml:"next"`     // new places from others' transitions out of the last POI
+	Near    int `yaml:"near"`     // new popular places near the last POI or the user
+	History int `yaml:"history"`  // visits looked back at most
+}
+
+// Default is the setting of the shipped recipes.
+func Default() Config { return Config{MaxPast: 96, Next: 16, Near: 16, History: 1000} }
+
+// Validate reports the first value out of range.
+func (c Config) Validate() error {
+	if c.MaxPast < 1 || c.MaxPast > 4096 {
+		return fmt.Errorf("evidence.max_past is %d, want 1 to 4096", c.MaxPast)
+	}
+	if c.Next < 0 || c.Next > keep || c.Near < 0 || c.Near > keep {
+		return fmt.Errorf("evidence.next is %d and near is %d, want 0 to %d each", c.Next, c.Near, keep)
+	}
+	if c.History < 1 {
+		return errors.New("evidence.history must be at least 1")
+	}
+	return nil
+}
+
+// Max returns the largest number of candidates of a request.
+func (c Config) Max() int { return c.MaxPast + c.Next + c.Near }
+
+// Set is the evidence of one request.
+type Set struct {
+	POIs     []int32   // distinct candidates; the first Past of them are past POIs
+	Past     int       // how many of POIs the user visited before
+	Features []float32 // [len(POIs), NumFeatures], row-major
+	Context  []float32 // [NumContext], the same for all candidates
+}
+
+// Index returns the position of a POI among the candidates, -1 if absent.
+func (s *Set) Index(p int32) int32 {
+	for i, c := range s.POIs {
+		if c == p {
+			return int32(i)
+		}
+	}
+	return -1
+}
+
+// Accumulated kernels of one past POI, then features computed from them.
+const (
+	kCount = iota
+	kAge7
+	kAge30
+	kAge60
+	kAge90
+	kHalf
+	kHour
+	kTwo
+	kThree
+	kHourDay
+	kHourWeekend
+	kHourAge
+	kHourWeekendAge
+	kTwoAge7
+	kDay
+	kWeekend
+	kNext
+	kNextAge
+	kNextHour
+	kNextGap
+	kNext2
+	kCatNext
+	kCatNextHour
+	kEnd
+	kEndAge
+	kEndHour
+	kStart
+	kThreeDays
+	kSimilar
+	numKernels
+)
+
+// past is what the history says of one POI.
+type past struct {
+	k             [numKernels]float32
+	nearest       float32 // smallest hour difference ever, hours
+	nearestRecent float32 // the same over the last two weeks
+	yesterday     float32
+	lastWeek      float32
+	first, last   int64 // local ms
+	days          uint32
+	rank          int32 // 0 = most recently visited POI
+	current       float32
+}
+
+// Builder computes evidence; it holds scratch memory, so one goroutine uses one.
+type Builder struct {
+	stats *Stats
+	cfg   Config
+	slot  []int32 // POI -> position in order, valid if stamp matches
+	stamp []int32
+	tick  int32
+	past  []past
+	order []int32 // POIs by slot
+	cats  map[int32][2]float32
+}
+
+// NewBuilder returns a Builder over fitted statistics.
+func NewBuilder(s *Stats, cfg Config) *Builder {
+	return &Builder{stats: s, cfg: cfg, slot: make([]int32, len(s.places)), stamp: make([]int32, len(s.places)),
+		cats: map[int32][2]float32{}}
+}
+
+// Gaussian kernels of the hour difference by minute, and decays by hour of age.
+var (
+	hourKernel [4][721]float32
+	ageKernel  [4][400 * 24]float32
+)
+
+func init() {
+	for i, sigma := range []float64{0.5, 1, 2, 3} {
+		for m := range hourKernel[i] {
+			x := float64(m) / 60 / sigma
+			hourKernel[i][m] = float32(math.Exp(-x * x / 2))
+		}
+	}
+	for i, tau := range []float64{7, 30, 60, 90} {
+		for h := range ageKernel[i] {
+			ageKernel[i][h] = float32(math.Exp(-float64(h) / 24 / tau))
+		}
+	}
+}
+
+const (
+	dayMS  = 86_400_000
+	hourMS = 3_600_000
+)
+
+func localMS(ms int64, offset int16) int64 { return ms + int64(offset)*60_000 }
+
+func hourOf(v poi.Visit) int { return int(mod(localMS(v.TimeMS, v.OffsetMin), dayMS) / hourMS) }
+
+func mod(a, b int64) int64 { return ((a % b) + b) % b }
+
+// weekday returns 0 for Monday to 6 for Sunday of a local instant.
+func weekday(local int64) int64 { return mod(floorDiv(local, dayMS)+3, 7) }
+
+func floorDiv(a, b int64) int64 { return (a - mod(a, b)) / b }
+
+func weekendOf(ms int64, offset int16) int {
+	if weekday(localMS(ms, offset)) >= 5 {
+		return 1
+	}
+	return 0
+}
+
+// moment is the request seen from the history.
+type moment struct {
+	local, minute int64
+	day           int64
+	weekend       int
+	history       []poi.Visit
+	last, last2   int32 // POIs of the last two visits, -1 if none
+	lastCat       int32
+	gap           float64 // hours since the last visit, 0 if none
+	currentFrom   int     // first visit of the trajectory still open at the request
+}
+
+func (b *Builder) moment(q *poi.Query) moment {
+	m := moment{local: localMS(q.TimeMS, q.OffsetMin), last: -1, last2: -1, lastCat: -1}
+	m.minute, m.day = mod(m.local, dayMS)/60_000, weekday(m.local)
+	if m.day >= 5 {
+		m.weekend = 1
+	}
+	m.history = q.History
+	if len(m.history) > b.cfg.History {
+		m.history = m.history[len(m.history)-b.cfg.History:]
+	}
+	n := len(m.history)
+	if n > 0 {
+		m.last = m.history[n-1].POI
+		m.lastCat = b.stats.cat[m.last]
+		m.gap = hoursBetween(m.history[n-1], m.local)
+	}
+	if n > 1 {
+		m.last2 = m.history[n-2].POI
+	}
+	m.currentFrom = n
+	for end := m.local; m.currentFrom > 0; m.currentFrom-- {
+		at := localMS(m.history[m.currentFrom-1].TimeMS, m.history[m.currentFrom-1].OffsetMin)
+		if end-at > dayMS {
+			break
+		}
+		end = at
+	}
+	return m
+}
+
+func hoursBetween(v poi.Visit, local int64) float64 {
+	return math.Max(0, float64(local-localMS(v.TimeMS, v.OffsetMin))/hourMS)
+}
+
+// scan walks the history once and fills the kernels of every past POI.
+func (b *Builder) scan(m *moment) {
+	b.tick++
+	b.past, b.order = b.past[:0], b.order[:0]
+	clear(b.cats)
+	h := m.history
+	for j := range h {
+		v := &h[j]
+		if b.stamp[v.POI] != b.tick {
+			b.stamp[v.POI], b.slot[v.POI] = b.tick, int32(len(b.past))
+			b.past = append(b.past, past{nearest: 12, nearestRecent: 12, first: localMS(v.TimeMS, v.OffsetMin)})
+			b.order = append(b.order, v.POI)
+		}
+		b.visit(m, j, &b.past[b.slot[v.POI]])
+	}
+	seen := int32(0)
+	for j := len(h) - 1; j >= 0; j-- {
+		if p := &b.past[b.slot[h[j].POI]]; p.rank < 0 {
+			p.rank = seen
+			seen++
+		}
+	}
+}
+
+// visit adds visit j of the history to its POI.
+func (b *Builder) visit(m *moment, j int, p *past) {
+	h := m.history
+	at := localMS(h[j].TimeMS, h[j].OffsetMin)
+	age := max(0, m.local-at)
+	ageHours := min(age/hourMS, int64(len(ageKernel[0])-1))
+	diff := m.minute - mod(at, dayMS)/60_000
+	if diff < 0 {
+		diff = -diff
+	}
+	diff = min(diff, 1440-diff)
+	k05, k1, k2, k3 := hourKernel[0][diff], hourKernel[1][diff], hourKernel[2][diff], hourKernel[3][diff]
+	a7, a30, a60, a90 := ageKernel[0][ageHours], ageKernel[1][ageHours], ageKernel[2][ageHours], ageKernel[3][ageHours]
+	day := weekday(at)
+	sameDay, sameEnd := flag(day == m.day), flag((day >= 5) == (m.weekend == 1))
+	k := &p.k
+	k[kCount]++
+	k[kAge7] += a7
+	k[kAge30] += a30
+	k[kAge60] += a60
+	k[kAge90] += a90
+	k[kHalf] += k05
+	k[kHour] += k1
+	k[kTwo] += k2
+	k[kThree] += k3
+	k[kHourDay] += k1 * sameDay
+	k[kHourWeekend] += k1 * sameEnd
+	k[kHourAge] += k1 * a30
+	k[kHourWeekendAge] += k1 * sameEnd * a30
+	k[kTwoAge7] += k2 * a7
+	k[kDay] += sameDay
+	k[kWeekend] += sameEnd
+	k[kThreeDays] += k2 * flag(age < 3*dayMS)
+	similar := k2 * (0.4 + 0.6*sameEnd) * (0.2 + a60)
+	if j > 0 {
+		similar *= b.followed(m, j, k, k2, a60, at)
+	}
+	k[kSimilar] += similar
+	b.trajectory(m, j, k, at, a60, k2)
+	hours := float32(diff) / 60
+	p.nearest = min(p.nearest, hours)
+	if age < 14*dayMS {
+		p.nearestRecent = min(p.nearestRecent, hours)
+	}
+	p.yesterday = max(p.yesterday, flag(around(age, dayMS)))
+	p.lastWeek = max(p.lastWeek, flag(around(age, 7*dayMS)))
+	if d := age / dayMS; d < 30 {
+		p.days |= 1 << uint(d)
+	}
+	p.last, p.rank = at, -1
+	if j >= m.currentFrom {
+		p.current++
+	}
+	c := b.cats[b.stats.cat[h[j].POI]]
+	b.cats[b.stats.cat[h[j].POI]] = [2]float32{c[0] + 1, c[1] + k2}
+}
+
+// followed adds what the visit before j says and returns how alike the two
+// moments are: same previous POI, same previous category, neither.
+func (b *Builder) followed(m *moment, j int, k *[numKernels]float32, k2, a60 float32, at int64) float32 {
+	h := m.history
+	prev := h[j-1].POI
+	like := float32(0.3)
+	if b.stats.cat[prev] == m.lastCat {
+		k[kCatNext] += a60
+		k[kCatNextHour] += k2
+		like = 0.8
+	}
+	if prev == m.last {
+		gap := hoursBetween(h[j-1], at)
+		x := math.Log1p(gap) - math.Log1p(m.gap)
+		k[kNext]++
+		k[kNextAge] += a60
+		k[kNextHour] += k2
+		k[kNextGap] += float32(math.Exp(-2 * x * x))
+		like = 3
+		if j > 1 && h[j-2].POI == m.last2 {
+			k[kNext2]++
+		}
+	}
+	return like
+}
+
+// trajectory adds whether visit j opened or closed a trajectory.
+func (b *Builder) trajectory(m *moment, j int, k *[numKernels]float32, at int64, a60, k2 float32) {
+	h := m.history
+	next := m.local
+	if j+1 < len(h) {
+		next = localMS(h[j+1].TimeMS, h[j+1].OffsetMin)
+	}
+	if next-at > dayMS {
+		k[kEnd]++
+		k[kEndAge] += a60
+		k[kEndHour] += k2
+	}
+	if j == 0 || at-localMS(h[j-1].TimeMS, h[j-1].OffsetMin) > dayMS {
+		k[kStart]++
+	}
+}
+
+func around(age, want int64) bool { return age > want-hourMS*3/2 && age < want+hourMS*3/2 }
+
+func flag(b bool) float32 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Compute fills out with the candidates and evidence of a request. It reuses
+// out's memory.
+func (b *Builder) Compute(q *poi.Query, out *Set) {
+	m := b.moment(q)
+	b.scan(&m)
+	b.candidates(q, &m, out)
+	n := len(out.POIs)
+	out.Features = grow(out.Features, n*NumFeatures)
+	out.Context = grow(out.Context, NumContext)
+	b.features(q, &m, out)
+	b.context(&m, out)
+}
+
+func grow(s []float32, n int) []float32 {
+	if cap(s) < n {
+		return make([]float32, n)
+	}
+	s = s[:n]
+	clear(s)
+	return s
+}
+
+// candidates lists past POIs, most visited and most recent first when they are
+// too many, then proposals.
+func (b *Builder) candidates(q *poi.Query, m *moment, out *Set) {
+	out.POIs = append(out.POIs[:0], b.order...)
+	if len(out.POIs) > b.cfg.MaxPast {
+		weight := func(p int32) float32 {
+			x := &b.past[b.slot[p]]
+			return x.k[kAge60] + x.k[kTwo] + 2*x.k[kNext] + 1/(1+float32(x.rank))
+		}
+		sort.SliceStable(out.POIs, func(i, j int) bool { return weight(out.POIs[i]) > weight(out.POIs[j]) })
+		out.POIs = out.POIs[:b.cfg.MaxPast]
+	}
+	kept := out.POIs[:0]
+	for _, p := range out.POIs {
+		if !b.stats.places[p].Closed {
+			kept = append(kept, p)
+		}
+	}
+	out.POIs, out.Past = kept, len(kept)
+	b.propose(q, m, out)
+}
+
+// propose appends new places: others' next steps, then popular neighbours.
+func (b *Builder) propose(q *poi.Query, m *moment, out *Set) {
+	own := b.stats.ownOf(q.User)
+	anchor := m.last
+	taken := func(p int32) bool {
+		return b.stats.places[p].Closed || b.stamp[p] == b.tick || out.Index(p) >= 0
+	}
+	if anchor >= 0 {
+		n := 0
+		for _, e := range b.stats.outgoing[anchor] {
+			if n == b.cfg.Next {
+				break
+			}
+			if e.count-own.next[pair{anchor, e.to}] > 0 && !taken(e.to) {
+				out.POIs = append(out.POIs, e.to)
+				n++
+			}
+		}
+	}
+	near := b.stats.popular
+	if q.HasPos {
+		if p := b.stats.Closest(q.Lat, q.Lng); p >= 0 {
+			near = b.stats.near[p]
+		}
+	} else if anchor >= 0 {
+		near = b.stats.near[anchor]
+	}
+	n := 0
+	for _, p := range near {
+		if n == b.cfg.Near {
+			break
+		}
+		if b.stats.all.visits[p]-own.visits[p] > 0 && !taken(p) {
+			out.POIs = append(out.POIs, p)
+			n++
+		}
+	}
+}
+
+// metres is the distance between two places.
+func (s *Stats) metres(a, b int32) float64 {
+	return geo.Metres(s.places[a].Lat, s.places[a].Lng, s.places[b].Lat, s.places[b].Lng)
+}

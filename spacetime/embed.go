@@ -1,0 +1,198 @@
+package spacetime
+
+import (
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // graph code reads as formulas
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/whereto/whereto/batch"
+	"github.com/whereto/whereto/decoder"
+	"github.com/whereto/whereto/geo"
+)
+
+// embedStd is the deviation of fresh embeddings.
+const embedStd = 0.05
+
+// net is one graph under construction.
+type net struct {
+	c     Config
+	t     *Tables
+	s     *model.Scope
+	g     *Graph
+	in    []*Node
+	noise *Node // nil outside training
+	d     int
+	// places is E(inner), or E(place) if flat, of all places, [V, D].
+	places *Node
+}
+
+func newNet(s *model.Scope, c Config, t *Tables, in []*Node, noise *Node) *net {
+	n := &net{c: c, t: t, s: s.At("spacetime"), g: in[0].Graph(), in: in, d: c.Decoder.Dim}
+	if noise != nil && s.IsTraining(n.g) {
+		n.noise = MulScalar(noise, 1.0/16) // the hash wants less than 2^20
+	}
+	n.places = n.embedPlaces()
+	return n
+}
+
+func (n *net) weight(name string, std float64, dims ...int) *Node {
+	return decoder.Weight(n.s, n.g, dtypes.Float32, name, std, dims...)
+}
+
+// constant returns an int32 table of the given dimensions.
+func (n *net) constant(data []int32, dims ...int) *Node {
+	return ConstCachedTensor(n.g, tensors.FromFlatDataAndDimensions(data, dims...))
+}
+
+// look gathers rows of a table [rows, w] by indices of any shape.
+func look(table, indices *Node) *Node { return Gather(table, InsertAxes(indices, -1)) }
+
+// embedTime is Emb_t of times [..., 4] (month, weekday, day, hour): four
+// embeddings of D/4, concatenated.
+func (n *net) embedTime(times *Node) *Node {
+	var parts []*Node
+	for i, table := range []struct {
+		name string
+		rows int
+	}{{"month", 12}, {"weekday", 7}, {"day", 31}, {"hour", 24}} {
+		w := n.weight("time/"+table.name, embedStd, table.rows, n.d/4)
+		index := Squeeze(SliceAxis(times, -1, AxisElem(i)), -1)
+		parts = append(parts, look(w, index))
+	}
+	return Concatenate(parts, -1)
+}
+
+// embedCells is Emb_g of hashed cells [..., 12]: one embedding of D/12 a level.
+// All levels share one table, so that a single gather serves them.
+func (n *net) embedCells(cells *Node) *Node {
+	rows := n.t.GeoTable
+	w := n.weight("geo/cells", embedStd, geo.GridLevels*rows, n.d/geo.GridLevels)
+	offset := make([]int32, geo.GridLevels)
+	for l := range offset {
+		offset[l] = int32(l * rows)
+	}
+	shift := Const(n.g, offset)
+	for shift.Rank() < cells.Rank() {
+		shift = InsertAxes(shift, 0)
+	}
+	e := look(w, Add(cells, BroadcastToShape(shift, cells.Shape())))
+	dims := append(append([]int(nil), cells.Shape().Dimensions[:cells.Rank()-1]...), n.d)
+	return Reshape(e, dims...)
+}
+
+// gate mixes embeddings of equal shape [..., D] with normalised weights
+// (w1..w5 of the paper).
+func (n *net) gate(name string, parts ...*Node) *Node {
+	k := len(parts)
+	if k == 1 {
+		return parts[0]
+	}
+	logits := n.weight("gate/"+name+"/bias", 0, k)
+	for logits.Rank() < parts[0].Rank() {
+		logits = InsertAxes(logits, 0)
+	}
+	if n.c.Gate == "input" {
+		w := n.weight("gate/"+name+"/weight", 0.02, k*n.d, k)
+		flat := Reshape(Concatenate(parts, -1), -1, k*n.d)
+		dims := append(append([]int(nil), parts[0].Shape().Dimensions[:parts[0].Rank()-1]...), k)
+		projected := Reshape(MatMul(flat, w), dims...)
+		logits = Add(projected, BroadcastToShape(logits, projected.Shape()))
+	}
+	weights := MulScalar(Softmax(logits, -1), float64(k)) // mean weight one keeps the scale of a plain sum
+	var sum *Node
+	for i, p := range parts {
+		w := SliceAxis(weights, -1, AxisElem(i))
+		x := Mul(p, BroadcastToShape(w, p.Shape()))
+		if sum == nil {
+			sum = x
+		} else {
+			sum = Add(sum, x)
+		}
+	}
+	return sum
+}
+
+// embedPlaces is E(inner) = w3*Emb_p + w4*Emb_c + w5*Emb_g of all places, [V, D].
+func (n *net) embedPlaces() *Node {
+	v := n.t.Places()
+	id := look(n.weight("place", embedStd, n.t.Tokens, n.d), n.constant(n.t.Place, v))
+	cats := look(n.weight("category", embedStd, n.t.Categories, n.d), n.constant(n.t.Cats, v, batch.CategoryLevels))
+	real := Const(n.g, levels(n.t.Cats))
+	cats = ReduceSum(Mul(cats, BroadcastToShape(Reshape(real, v, batch.CategoryLevels, 1), cats.Shape())), 1)
+	cells := n.embedCells(n.constant(n.t.Cells, v, geo.GridLevels))
+	return n.gate("place", id, cats, cells)
+}
+
+// levels is one for every category token that is not padding.
+func levels(cats []int32) []float32 {
+	out := make([]float32, len(cats))
+	for i, c := range cats {
+		if c > 0 {
+			out[i] = 1
+		}
+	}
+	return out
+}
+
+// request is E(u) = w1*Emb_t + w2*Emb_g of every action, [B, N, D], with our user
+// embedding added.
+func (n *net) request() *Node {
+	parts := []*Node{n.embedTime(n.in[batch.InTimes])}
+	if n.t.Located {
+		parts = append(parts, n.embedCells(n.in[batch.InCells]))
+	}
+	u := n.gate("request", parts...)
+	if n.c.UserEmbedding {
+		u = Add(u, BroadcastToShape(InsertAxes(n.user(), 1), u.Shape()))
+	}
+	return u
+}
+
+// user is the embedding of the window's user, [B, D]; zero for a stranger.
+func (n *net) user() *Node {
+	id := n.in[batch.InUser]
+	e := look(n.weight("user", embedStd, n.t.Users+1, n.d), id)
+	known := ConvertDType(GreaterThan(id, ScalarZero(n.g, id.DType())), dtypes.Float32)
+	return Mul(e, BroadcastToShape(InsertAxes(known, -1), e.Shape()))
+}
+
+// tokens interleaves the tokens of each action, after the profile, [B, T, D].
+func (n *net) tokens() *Node {
+	place := n.in[batch.InPlace]
+	b, actions := place.Shape().Dimensions[0], place.Shape().Dimensions[1]
+	parts := []*Node{n.request()}
+	if n.t.Hier {
+		blocks := look(n.constant(n.t.Block, n.t.Places()), place)
+		parts = append(parts, n.embedBlocks(blocks))
+	}
+	parts = append(parts, look(n.places, place))
+	if n.c.ActionToken {
+		parts = append(parts, look(n.weight("action", embedStd, n.t.Types+1, n.d), n.in[batch.InType]))
+	}
+	kind := n.weight("kind", embedStd, len(parts), n.d)
+	x := Stack(parts, 2)
+	x = Add(x, BroadcastToShape(Reshape(kind, 1, 1, len(parts), n.d), x.Shape()))
+	x = Reshape(x, b, actions*len(parts), n.d)
+	if n.t.Profile > 0 {
+		profile := look(n.weight("profile", embedStd, n.t.Profiles, n.d), n.in[batch.InProfile])
+		x = Concatenate([]*Node{profile, x}, 1)
+	}
+	return n.dropout(x, 101)
+}
+
+// embedBlocks is E(block) of block tokens + 1.
+func (n *net) embedBlocks(blocks *Node) *Node {
+	return look(n.weight("block", embedStd, n.t.Blocks, n.d), blocks)
+}
+
+// dropout in training, by the decoder's counter hash.
+func (n *net) dropout(x *Node, salt int) *Node {
+	if n.noise == nil || n.c.Dropout == 0 {
+		return x
+	}
+	return decoder.Dropout(x, n.noise, n.c.Dropout, salt)
+}
+
+func zeros(g *Graph, dims ...int) *Node { return Zeros(g, shapes.Make(dtypes.Float32, dims...)) }
