@@ -276,9 +276,9 @@ func (d *decoder) uvarint(part string) (uint64, error) {
 	b, err := d.r.Peek(binary.MaxVarintLen64)
 	v, n := binary.Uvarint(b)
 	switch {
-	case n == 0:
+	case n == 0 && err != nil:
 		return 0, truncated(part, err)
-	case n < 0 || n > 1 && b[n-1] == 0:
+	case n <= 0 || n > 1 && b[n-1] == 0:
 		return 0, bad("a number in its %s is not encoded properly", part)
 	}
 	d.r.Discard(n) // cannot fail: the bytes were peeked
