@@ -197,3 +197,25 @@ func TestProfilesFollowThePersona(t *testing.T) {
 		t.Errorf("genders %v, want two and unknown", genders)
 	}
 }
+
+// The last action before a silence of a day is scored by the
+// last-of-trajectory protocol; were it nearly always at home, a counter would
+// solve the task.
+func TestTrajectoriesDoNotAllEndAtHome(t *testing.T) {
+	cfg := city.DefaultConfig()
+	cfg.Users = 300
+	ends, home := 0, 0
+	for _, log := range everyone(mustNew(t, cfg)) {
+		for i := 3; i < len(log); i++ {
+			if log[i].TimeMS-log[i-1].TimeMS > 24*3600_000 {
+				ends++
+				if strings.HasPrefix(log[i-1].Category, "Home") {
+					home++
+				}
+			}
+		}
+	}
+	if share := float64(home) / float64(ends); share < 0.1 || share > 0.35 {
+		t.Errorf("%.3f of %d trajectories end at home, want 0.10 to 0.35", share, ends)
+	}
+}

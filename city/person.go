@@ -172,6 +172,7 @@ func (p *person) calibrate(c *City, rng *rand.Rand) {
 	spread := math.Exp(0.3 * rng.NormFloat64())
 	want := float64(c.cfg.Visits) * min(max(spread, 0.6), 1.8)
 	home, away := 0.0, 0.0
+	const cutShort = 0.35 / livelyRun // of the last of a run of lively days, about this is lost
 	for day := range c.cfg.Days {
 		if _, ok := p.onTrip(day); ok {
 			for _, s := range awaySlots {
@@ -184,6 +185,7 @@ func (p *person) calibrate(c *City, rng *rand.Rand) {
 			home += p.habit[i][weekday] * logWeight(s.purpose)
 		}
 	}
+	home *= 1 - cutShort
 	p.lively = min(max((want/logShare-away)/max(home, 1), 0.15), 0.92)
 	p.rate = min(want/(p.lively*home+away), 1)
 }
@@ -203,7 +205,7 @@ func (p *person) onTrip(day int) (trip, bool) {
 func logWeight(p purpose) float64 {
 	switch p {
 	case atHome:
-		return 0.95
+		return 0.85
 	case atWork, atStudy, hotel:
 		return 0.8
 	}

@@ -29,6 +29,9 @@ const (
 	drawTries = 8
 	// lookAheadDays is how long before a trip its places are looked up.
 	lookAheadDays = 4
+	// earliestStop is the hour before which nobody ends a run of lively days,
+	// allDay a minute after every outing of a day.
+	earliestStop, allDay = 9, 3 * minutesPerDay
 	// seqPerUser is the room for one user's actions in Action.Seq.
 	seqPerUser = 1 << 20
 )
@@ -72,20 +75,25 @@ func (w *walk) run() []poi.Action {
 	lively := w.rng.Float64() < w.p.lively
 	for day := -burnIn; day < w.c.cfg.Days; day++ {
 		// A two-state chain: runs of lively days, with the wanted share of them.
-		switch flip := w.rng.Float64(); {
-		case lively:
-			lively = flip >= 1/livelyRun
-		default:
-			lively = flip < w.p.lively/(1-w.p.lively)/livelyRun
+		tomorrow := w.rng.Float64() < w.p.lively/(1-w.p.lively)/livelyRun
+		if lively {
+			tomorrow = w.rng.Float64() >= 1/livelyRun
 		}
 		trip, away := w.p.onTrip(day)
 		switch {
 		case away:
-			w.live(day, w.awayAgenda(day, trip))
+			w.live(day, w.awayAgenda(day, trip), allDay)
 		case lively:
+			until := float64(allDay)
+			if !tomorrow {
+				// He stops logging somewhere on the way, not at his own door:
+				// the last action of a trajectory must not give itself away.
+				until = 60 * (earliestStop + (24-earliestStop)*w.rng.Float64())
+			}
 			w.here = w.p.anchor[atHome]
-			w.live(day, w.homeAgenda(day))
+			w.live(day, w.homeAgenda(day), until)
 		}
+		lively = tomorrow
 	}
 	return w.out
 }
@@ -152,7 +160,8 @@ func awaySlot(p purpose) int {
 
 // live goes through an agenda in time order; what would come too early after
 // the last outing is put off, and dropped if the place is closed by then.
-func (w *walk) live(day int, agenda []outing) {
+// Nothing is logged before the first day or after the minute until.
+func (w *walk) live(day int, agenda []outing, until float64) {
 	slices.SortStableFunc(agenda, func(a, b outing) int { return cmp.Compare(a.minute, b.minute) })
 	date := w.c.start.AddDate(0, 0, day)
 	for _, o := range agenda {
@@ -176,7 +185,7 @@ func (w *walk) live(day int, agenda []outing) {
 			}
 			at = when(late)
 		}
-		w.visit(o, place, fresh, at, day >= 0)
+		w.visit(o, place, fresh, at, day >= 0 && o.minute < until)
 	}
 }
 
