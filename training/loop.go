@@ -263,7 +263,7 @@ func (l *loop) notFinite(index int, out outcome) error {
 
 // noteShapes tells of compilations.
 func (l *loop) noteShapes(compiled time.Duration) {
-	l.result.Compilations = len(l.step.flops)
+	l.result.Compilations = len(l.step.costs)
 	if compiled == 0 {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,15 +62,16 @@ func NewPlan(ctx context.Context, o Options, cfg Config, gflops float64) (Plan, 
 		if err != nil {
 			return Plan{}, fmt.Errorf("plan: batch %d: %w", i*n/samples, err)
 		}
-		if _, known := s.flops[shapeKey(b)]; !known {
+		if _, known := s.costs[shapeKey(b)]; !known {
 			if err := s.prepare(b); err != nil {
 				return Plan{}, fmt.Errorf("plan: %w", err)
 			}
 		}
-		p.ActivationBytes = max(p.ActivationBytes, s.activations)
-		p.FLOPsPerBatch += s.flops[shapeKey(b)] / float64(samples)
+		cost := s.costs[shapeKey(b)]
+		p.ActivationBytes = max(p.ActivationBytes, cost.bytes)
+		p.FLOPsPerBatch += cost.flops / float64(samples)
 	}
-	p.Shapes = len(s.flops)
+	p.Shapes = len(s.costs)
 	for _, v := range s.params {
 		p.Variables++
 		p.Parameters += v.Shape().Size()
@@ -103,40 +105,48 @@ func Parameters(store *model.Store) int {
 // DotGeneral node: GoMLX keeps them in a private type.
 var productAxes = regexp.MustCompile(`lhsContractingAxes=\[([0-9 ,]*)\]`)
 
-// productFLOPs counts the operations of all matrix products of a graph, two for
-// each multiplication and addition.
-func productFLOPs(g *graph.Graph) float64 {
-	total := 0.0
-	for _, n := range g.Nodes() {
-		if n.Type() != graph.NodeTypeDotGeneral {
-			continue
-		}
-		found := productAxes.FindStringSubmatch(n.String())
-		if found == nil {
-			continue
-		}
-		ops := 2 * float64(n.Shape().Size())
-		lhs := n.Inputs()[0].Shape()
-		for _, field := range strings.FieldsFunc(found[1], func(r rune) bool { return r == ' ' || r == ',' }) {
-			if axis, err := strconv.Atoi(field); err == nil && axis < lhs.Rank() {
-				ops *= float64(lhs.Dimensions[axis])
-			}
-		}
-		total += ops
-	}
-	return total
+// graphCost is what a graph computes.
+type graphCost struct {
+	flops float64 // of matrix products, two for each multiplication and addition
+	bytes int64   // of all arrays it makes
 }
 
-// arrayBytes sums the sizes of all arrays a graph computes.
-func arrayBytes(g *graph.Graph) int64 {
-	var total int64
-	for _, n := range g.Nodes() {
-		if n.Type() == graph.NodeTypeParameter || n.NumOutputs() != 1 {
+// costOf counts over the nodes that the roots need; backends drop the others.
+func costOf(roots []*graph.Node) graphCost {
+	var c graphCost
+	seen := map[*graph.Node]bool{}
+	todo := slices.Clone(roots)
+	for len(todo) > 0 {
+		n := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[n] {
 			continue
 		}
-		if s := n.Shape(); s.Ok() {
-			total += s.ByteSize()
+		seen[n] = true
+		todo = append(todo, n.Inputs()...)
+		if n.Type() != graph.NodeTypeParameter && n.NumOutputs() == 1 && n.Shape().Ok() {
+			c.bytes += n.Shape().ByteSize()
+		}
+		c.flops += productFLOPs(n)
+	}
+	return c
+}
+
+// productFLOPs counts the operations of a node if it is a matrix product.
+func productFLOPs(n *graph.Node) float64 {
+	if n.Type() != graph.NodeTypeDotGeneral {
+		return 0
+	}
+	ops := 2 * float64(n.Shape().Size())
+	lhs := n.Inputs()[0].Shape()
+	found := productAxes.FindStringSubmatch(n.String())
+	if found == nil {
+		panic(fmt.Errorf("no contracted axes in %q: this version of GoMLX writes it another way", n.String()))
+	}
+	for _, field := range strings.FieldsFunc(found[1], func(r rune) bool { return r == ' ' || r == ',' }) {
+		if axis, err := strconv.Atoi(field); err == nil && axis < lhs.Rank() {
+			ops *= float64(lhs.Dimensions[axis])
 		}
 	}
-	return total
+	return ops
 }

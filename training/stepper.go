@@ -26,11 +26,11 @@ type stepper struct {
 	fused   *model.Exec // Accumulate == 1
 	gather  *model.Exec // Accumulate > 1: sums gradients
 	apply   *model.Exec
-	params  []*model.Variable  // set while building the first graph
-	flops   map[string]float64 // by shape of the inputs, one entry a compilation
+	params  []*model.Variable // set while building the first graph
 
+	costs        map[string]graphCost // by shape of the inputs, one entry a compilation
+	built        graphCost            // of the graph built last
 	firstCompile time.Duration
-	activations  int64 // bytes of all intermediate arrays of the graph prepare built last
 }
 
 // outcome is what one batch or update tells the host.
@@ -42,7 +42,7 @@ type outcome struct {
 }
 
 func newStepper(o Options, cfg Config) (*stepper, error) {
-	s := &stepper{backend: o.Backend, store: o.Store, model: o.Model, cfg: cfg, flops: map[string]float64{}}
+	s := &stepper{backend: o.Backend, store: o.Store, model: o.Model, cfg: cfg, costs: map[string]graphCost{}}
 	var err error
 	if cfg.Accumulate == 1 {
 		s.fused, err = model.NewExec(o.Backend, o.Store, s.buildFused)
@@ -83,7 +83,9 @@ func (s *stepper) lossOf(scope *model.Scope, inputs []*graph.Node) (loss *graph.
 	for i, p := range s.params {
 		values[i] = p.NodeValue(g)
 	}
-	return loss, aux, graph.Gradient(loss, values...)
+	grads = graph.Gradient(loss, values...)
+	s.built = costOf(slices.Concat([]*graph.Node{loss}, aux, grads))
+	return loss, aux, grads
 }
 
 // report packs all scalars in one vector, so that one transfer brings them home.
@@ -154,11 +156,10 @@ func (s *stepper) prepare(b Batch) error {
 		exec = s.gather
 	}
 	start := time.Now()
-	g, err := exec.Compile(list...)
-	if err != nil {
+	if _, err := exec.Compile(list...); err != nil {
 		return fmt.Errorf("build the training graph for the first batch: %w", err)
 	}
-	s.flops[shapeKey(b)], s.activations = productFLOPs(g), arrayBytes(g)
+	s.costs[shapeKey(b)] = s.built
 	if s.apply != nil {
 		if _, err := s.apply.Compile(list[0]); err != nil {
 			return fmt.Errorf("build the update graph: %w", err)
@@ -203,8 +204,8 @@ func (s *stepper) batch(b Batch, hyper *tensors.Tensor) (outcome, error) {
 		args = append(args, t)
 	}
 	key, start := shapeKey(b), time.Now()
-	flops, known := s.flops[key]
-	results, g, err := exec.CallWithGraph(args...)
+	cost, known := s.costs[key]
+	results, err := exec.Call(args...)
 	if err != nil {
 		return outcome{}, fmt.Errorf("run the training graph: %w", err)
 	}
@@ -213,11 +214,11 @@ func (s *stepper) batch(b Batch, hyper *tensors.Tensor) (outcome, error) {
 		return outcome{}, err
 	}
 	if !known {
-		flops = productFLOPs(g)
-		s.flops[key] = flops
+		cost = s.built
+		s.costs[key] = cost
 		out.compiled = time.Since(start)
 	}
-	out.flops = flops
+	out.flops = cost.flops
 	return out, nil
 }
 
