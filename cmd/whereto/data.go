@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/whereto/whereto/pipeline"
+	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/source"
+	"github.com/whereto/whereto/split"
+)
+
+// newDataCmd returns `whereto data`: look at, convert and simulate logs.
+func newDataCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "data",
+		Short: "Describe, import and simulate action logs",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newDataDescribeCmd(), newDataImportCmd(), newDataSynthCmd())
+	return cmd
+}
+
+func newDataDescribeCmd() *cobra.Command {
+	cfg := pipeline.Default()
+	var output, rejects string
+	cmd := &cobra.Command{
+		Use:   "describe PATH...",
+		Short: "Print the data card: what was read, what the filters dropped, what is left",
+		Example: "  whereto data describe checkins.tsv.gz --format tsmc\n" +
+			"  whereto data describe log.parquet --protocol every-checkin -o json",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg.Paths = args
+			if err := checkDataOutput(output); err != nil {
+				return err
+			}
+			report, err := describe(cmd.Context(), cfg, rejects, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return printCard(cmd, report, output)
+		},
+	}
+	bindData(cmd, &cfg)
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	cmd.Flags().StringVar(&rejects, "rejects", "", "write rejected rows to this file, one JSON object a line")
+	return cmd
+}
+
+// describe reads and splits. The reject file is written also when reading fails,
+// for that is when it is wanted most.
+func describe(ctx context.Context, cfg pipeline.Config, rejects string, stderr io.Writer) (*pipeline.Report, error) {
+	var log *pipeline.Log
+	read := func(w io.Writer) (err error) {
+		log, err = pipeline.Read(ctx, cfg, w, sayTo(stderr))
+		return err
+	}
+	if rejects == "" {
+		if err := read(nil); err != nil {
+			return nil, err
+		}
+	} else {
+		var readErr error
+		err := replaceFile(rejects, func(w io.Writer) error {
+			readErr = read(w)
+			return nil
+		})
+		if err := errors.Join(readErr, err); err != nil {
+			return nil, err
+		}
+	}
+	_, report, err := pipeline.Describe(ctx, cfg, log, sayTo(stderr))
+	return report, err
+}
+
+func newDataImportCmd() *cobra.Command {
+	cfg := pipeline.Default()
+	var output, out string
+	cmd := &cobra.Command{
+		Use:   "import PATH...",
+		Short: "Convert logs to a folder: actions as Parquet, data card, rejected rows",
+		Long: "Convert logs to a folder with " + pipeline.ActionsFile + ", " + pipeline.CardFile + " and " + pipeline.RejectsFile + ".\n" +
+			"All good rows are kept; the filters only make the card. Commands that read logs\n" +
+			"take the folder as PATH with --format actions, the default.",
+		Example: "  whereto data import checkins.tsv.gz --format tsmc --out nyc",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg.Paths = args
+			if err := checkDataOutput(output); err != nil {
+				return err
+			}
+			report, err := pipeline.Import(cmd.Context(), cfg, out, sayTo(cmd.ErrOrStderr()))
+			if err != nil {
+				return err
+			}
+			sayTo(cmd.ErrOrStderr())("wrote " + out + " with " + strings.Join([]string{pipeline.ActionsFile, pipeline.CardFile, pipeline.RejectsFile}, ", "))
+			return printCard(cmd, report, output)
+		},
+	}
+	bindData(cmd, &cfg)
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "how to print the card: table or json")
+	cmd.Flags().StringVar(&out, "out", "", "folder to write; must not exist")
+	mustMark(cmd, "out")
+	return cmd
+}
+
+// bindData adds the flags that say how to read and split logs.
+func bindData(cmd *cobra.Command, cfg *pipeline.Config) {
+	var formats []string
+	for _, f := range source.Formats() {
+		formats = append(formats, string(f))
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.Format, "format", cfg.Format, "format of the logs: "+strings.Join(formats, ", "))
+	f.StringVar(&cfg.Protocol, "protocol", cfg.Protocol, "protocol: "+strings.Join(split.Protocols(), ", "))
+	f.StringVar(&cfg.Zone, "zone", cfg.Zone, "IANA time zone of rows without an offset (default: by longitude)")
+	f.IntVar(&cfg.MaxBadRows, "max-bad-rows", cfg.MaxBadRows, "stop when more rows are bad; -1 never stops")
+	f.IntVar(&cfg.Split.MinPOI, "min-poi", cfg.Split.MinPOI, "drop POIs with fewer check-ins")
+	f.IntVar(&cfg.Split.MinUser, "min-user", cfg.Split.MinUser, "then drop users with fewer check-ins")
+	f.Float64Var(&cfg.Clean.MinRichness, "min-richness", cfg.Clean.MinRichness, "drop users with fewer distinct POIs per action; the paper has 0.3")
+	f.StringSliceVar(&cfg.Clean.FunctionalCategories, "functional", cfg.Clean.FunctionalCategories, "category paths whose actions are no targets (It=0)")
+	f.Float64Var(&cfg.Clean.MaxActiveRatio, "max-active-ratio", cfg.Clean.MaxActiveRatio, "highest searches/clicks of a POI whose actions are targets; 0 is off")
+	complete := func(names []string) cobra.CompletionFunc {
+		return cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)
+	}
+	for name, fn := range map[string]cobra.CompletionFunc{"format": complete(formats), "protocol": complete(split.Protocols())} {
+		if err := cmd.RegisterFlagCompletionFunc(name, fn); err != nil {
+			panic(err) // a misspelt flag name in this function
+		}
+	}
+}
+
+// mustMark makes a flag required.
+func mustMark(cmd *cobra.Command, flag string) {
+	if err := cmd.MarkFlagRequired(flag); err != nil {
+		panic(err) // a misspelt flag name in the caller
+	}
+}
+
+func checkDataOutput(output string) error {
+	if output != "table" && output != "json" {
+		return fmt.Errorf("--output %q: use table or json: %w", output, poi.ErrBadInput)
+	}
+	return nil
+}
+
+// printCard writes the card to standard output and doubts to standard error.
+func printCard(cmd *cobra.Command, r *pipeline.Report, output string) error {
+	for _, w := range r.Warnings {
+		sayTo(cmd.ErrOrStderr())("warning: " + w)
+	}
+	if output == "json" {
+		return printJSON(cmd.OutOrStdout(), r.Card)
+	}
+	return r.Card.WriteText(cmd.OutOrStdout())
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("print JSON: %w", err)
+	}
+	return nil
+}
+
+// sayTo returns a progress function that prints lines.
+func sayTo(stderr io.Writer) pipeline.Progress {
+	return func(doing string) { fmt.Fprintln(stderr, doing) } // nowhere to report a broken standard error
+}
+
+// replaceFile writes path through a temporary file beside it, fsync and rename;
+// on an error of write the old file stays.
+func replaceFile(path string, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close() // fails where it was closed already, which is as well
+			err = errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+		}
+	}()
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil { // CreateTemp gives 0600
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/whereto/whereto/internal/testkit"
+	"github.com/whereto/whereto/pipeline"
+	"github.com/whereto/whereto/run"
+	"github.com/whereto/whereto/source"
+)
+
+// runCommand executes one command tree as main does, into buffers.
+func runCommand(t *testing.T, cmd *cobra.Command, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(&errs)
+	cmd.SetArgs(args)
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	err = cmd.ExecuteContext(t.Context())
+	return out.String(), errs.String(), err
+}
+
+// toyLog writes a native CSV log: 6 users, 5 places, three visits on each of 20
+// days. The last row is bad.
+func toyLog(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("user,poi,name,category,lat,lng,time,offset_min,type\n")
+	for day := range 20 {
+		for hour := 9; hour < 18; hour += 4 {
+			for u := range 6 {
+				p := (u + hour + day/10) % 5
+				fmt.Fprintf(&b, "u%d,p%d,Place %d,Food,40.%d,-74.0%d,2024-05-%02dT%02d:0%d:00Z,-240,checkin\n", u, p, p, p+1, p, day+1, hour+4, u)
+			}
+		}
+	}
+	b.WriteString("u0,p0,Place 0,Food,91,-74.0,2024-05-01T09:00:00Z,-240,checkin\n")
+	return testkit.WriteFile(t, "toy.csv", b.String())
+}
+
+func TestDataAndIndexCommands(t *testing.T) {
+	log, dir := toyLog(t), t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.Mkdir(path("run"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		args   string // "@" stands for dir, "LOG" for the log
+		stdout string
+		stderr string
+	}{
+		{"card as table", "data describe LOG", "protocol last-of-trajectory", "reading toy.csv"},
+		{"card as JSON", "data describe LOG --protocol every-checkin -o json", `"protocol": "every-checkin"`, "splitting 360 actions"},
+		{"rejects", "data describe LOG --rejects @/bad.jsonl", "rejected while reading: 1", ""},
+		{"import", "data import LOG --out @/toy -o json", `"rejected": 1`, "wrote @/toy"},
+		{"describe the folder", "data describe @/toy", "toy, protocol", ""},
+		{"synth", "data synth --users 20 --pois 300 --days 14 --out @/city", "", "places.geojson (300 places)"},
+		{"build", "index build LOG --out @/toy.index", "block", "wrote @/toy.index"},
+		{"show", "index show @/toy.index", "block", ""},
+		{"show as JSON", "index show @/toy.index -o json", `"places": 5`, ""},
+		{"update", "index build LOG --update @/toy.index --min-poi 1 --out @/run/" + run.IndexFile, "", "wrote"},
+		{"show a run", "index show @/run", "block", ""},
+		{"flat", "index build LOG --mode flat --out @/flat.index", "flat", ""},
+		{"export", "index export @/toy.index --out @/toy.geojson", "", "wrote @/toy.geojson"},
+		{"export to standard output", "index export @/toy.index --blocks=false", `"FeatureCollection"`, ""},
+	} {
+		ok := t.Run(c.name, func(t *testing.T) {
+			args := strings.Fields(strings.NewReplacer("@", dir, "LOG", log).Replace(c.args))
+			root := &cobra.Command{Use: "whereto"}
+			root.AddCommand(newDataCmd(), newIndexCmd())
+			stdout, stderr, err := runCommand(t, root, args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, strings.ReplaceAll(c.stderr, "@", dir)) {
+				t.Errorf("standard output\n%s\nlacks %q, or standard error\n%s\nlacks %q", stdout, c.stdout, stderr, c.stderr)
+			}
+		})
+		if !ok {
+			break // later lines read what this one should have written
+		}
+	}
+	for _, name := range []string{"bad.jsonl", "toy/rejects.jsonl"} {
+		text, err := os.ReadFile(path(name))
+		if err != nil || !strings.Contains(string(text), source.ReasonSwapped) {
+			t.Errorf("%s holds %q, error %v", name, text, err)
+		}
+	}
+	text, err := os.ReadFile(path("toy.geojson"))
+	var fc struct{ Features []json.RawMessage }
+	if err != nil || json.Unmarshal(text, &fc) != nil || len(fc.Features) < 6 {
+		t.Errorf("toy.geojson holds %.80q, error %v", text, err)
+	}
+}
+
+// What the acceptance scripts read from `data describe -o json`.
+func TestDescribeJSON(t *testing.T) {
+	stdout, _, err := runCommand(t, newDataCmd(), "describe", toyLog(t), "-o", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
+		t.Fatalf("%v in %s", err, stdout)
+	}
+	want := map[string]float64{"checkins": 360, "users": 6, "pois": 5, "trajectories": 6, "rejected": 1}
+	for key, n := range want {
+		if got[key] != n {
+			t.Errorf("%s is %v, want %v", key, got[key], n)
+		}
+	}
+	targets, _ := got["targets"].(map[string]any)
+	// 288 train check-ins less the first of 6 trajectories, all of which end in test.
+	if targets["train"] != 282.0 || targets["validation"] != 0.0 || targets["test"] != 6.0 {
+		t.Errorf("targets are %v, want 282, 0, 6", targets)
+	}
+}
+
+func TestDataAndIndexCommandsFail(t *testing.T) {
+	log, dir := toyLog(t), t.TempDir()
+	names := strings.NewReplacer("@", dir, "LOG", log, "EMPTY", testkit.WriteFile(t, "empty.yaml", "data: {paths: [x]}\n"),
+		"ODD", testkit.WriteFile(t, "odd.yaml", "data: {city: {userz: 20}}\n"))
+	for _, c := range []struct{ name, args, says string }{
+		{"no path", "data describe", "requires at least 1 arg"},
+		{"unknown output", "data describe LOG -o xml", `"xml"`},
+		{"unknown format", "data describe LOG --format tsv", `"tsv"`},
+		{"unknown protocol", "data describe LOG --protocol last", `"last"`},
+		{"too many bad rows", "data describe LOG --max-bad-rows 0 --rejects @/bad.jsonl", "toy.csv"},
+		{"emptied by a filter", "data describe LOG --min-user 1000", "users with >= 1000"},
+		{"no such log", "data import @/none --out @/x", "none"},
+		{"import without a folder", "data import LOG", `"out"`},
+		{"import over a folder", "data import LOG --out @", "exists already"},
+		{"synth with bad settings", "data synth --users 0 --out @/x", "users is 0"},
+		{"synth of a missing recipe", "data synth --recipe @/none.yaml --out @/x", "none.yaml"},
+		{"synth of a recipe without a city", "data synth --recipe EMPTY --out @/x", "no data.city"},
+		{"synth of an unknown key", "data synth --recipe ODD --out @/x", "userz"},
+		{"build without a file", "index build LOG", `"out"`},
+		{"build of an unknown mode", "index build LOG --mode tree --out @/x", `"tree"`},
+		{"update and mode", "index build LOG --mode flat --update @/x --out @/y", "update"},
+		{"update of no index", "index build LOG --update LOG --out @/y", "toy.csv"},
+		{"show nothing", "index show", "accepts 1 arg"},
+		{"show a missing file", "index show @/none", "none"},
+		{"show a folder without an index", "index show @", "no run with an index"},
+		{"show as what", "index show @ -o xml", `"xml"`},
+		{"export a log", "index export LOG", "toy.csv"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			args := strings.Fields(names.Replace(c.args))
+			root := &cobra.Command{Use: "whereto"}
+			root.AddCommand(newDataCmd(), newIndexCmd())
+			stdout, _, err := runCommand(t, root, args...)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got error %v, want one saying %q", err, c.says)
+			}
+			if stdout != "" {
+				t.Errorf("a failure printed %q to standard output", stdout)
+			}
+		})
+	}
+	// The reject file is there for the run that stopped on a bad row; nothing else is.
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 || left[0].Name() != "bad.jsonl" {
+		t.Errorf("left behind %v, error %v", left, err)
+	}
+}
+
+// `data synth` of a recipe writes the recipe's city, flags winning over it.
+func TestSynthFromRecipe(t *testing.T) {
+	recipe := testkit.WriteFile(t, "city.yaml", "data:\n  city: {users: 20, pois: 300, days: 14}\n")
+	dir := filepath.Join(t.TempDir(), "city")
+	_, stderr, err := runCommand(t, newDataCmd(), "synth", "--recipe", recipe, "--users", "10", "--out", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(stderr, "of 10 people") || !strings.Contains(stderr, "(300 places)") {
+		t.Errorf("standard error %q", stderr)
+	}
+	if _, err := os.Stat(filepath.Join(dir, pipeline.ActionsFile)); err != nil {
+		t.Error(err)
+	}
+}
