@@ -47,7 +47,7 @@ func (c *Card) writeSteps(b *bytes.Buffer) {
 	if len(c.Rejects) > 0 {
 		b.WriteByte(')')
 	}
-	fmt.Fprintf(b, "; duplicate check-ins read and kept: %d\n\n", c.Duplicates)
+	fmt.Fprintf(b, "\nRows with the user, POI, type and time of an earlier one, kept: %d\n\n", c.Duplicates)
 }
 
 func (c *Card) writeFacts(b *bytes.Buffer) {
@@ -83,17 +83,17 @@ func (c *Card) writeHours(b *bytes.Buffer) {
 	const height = 4 // lines, of 8 eighths each
 	fmt.Fprintf(b, "Check-ins by local hour (top %d)\n", top)
 	for line := height - 1; line >= 0; line-- {
-		b.WriteString("  ")
+		text := " "
 		for _, n := range c.Hours {
 			eighths := (n*height*8 + top - 1) / top // rounded up: a rare hour stays visible
 			bar := string(bars[min(max(eighths-line*8, 0), 8)])
-			b.WriteString(bar + bar + " ")
+			text += " " + bar + bar
 		}
-		b.WriteByte('\n')
+		b.WriteString(strings.TrimRight(text, " ") + "\n")
 	}
-	b.WriteString("  ")
+	b.WriteString(" ")
 	for h := range c.Hours {
-		fmt.Fprintf(b, "%02d ", h)
+		fmt.Fprintf(b, " %02d", h)
 	}
 	b.WriteString("\n\n")
 }
@@ -114,7 +114,8 @@ func writeCounts(b *bytes.Buffer, title string, counts []Count) {
 		if len(name) > 36 {
 			name = append(name[:35], '…')
 		}
-		fmt.Fprintf(b, "  %-36s %8d %5.1f %% %s\n", string(name), c.N, 100*float64(c.N)/float64(max(sum, 1)),
+		line := fmt.Sprintf("  %-36s %8d %5.1f %% %s", string(name), c.N, 100*float64(c.N)/float64(max(sum, 1)),
 			strings.Repeat("▪", int(20*c.N/max(counts[0].N, 1))))
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 }
