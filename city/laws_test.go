@@ -209,7 +209,7 @@ func TestHourlyRhythm(t *testing.T) {
 		least, most float64
 	}{
 		{"Coffee Shop", 20, 6, 0, 0}, {"Coffee Shop", 7, 12, .5, 1}, {"Office", 7, 12, .6, 1}, {"Bakery", 6, 12, .6, 1},
-		{"Sandwich Bar", 11, 15, .8, 1}, {"French Restaurant", 19, 23, .5, 1}, {"Club", 21, 6, 1, 1}, {"Bar", 18, 3, .8, 1},
+		{"Sandwich Bar", 11, 15, .8, 1}, {"French Restaurant", 19, 23, .4, 1}, {"Club", 21, 6, 1, 1}, {"Bar", 18, 3, .8, 1},
 		{"Home", 17, 4, .75, 1}, {"Park", 22, 6, 0, .01},
 	} {
 		if got := share(c.name, c.from, c.until); got < c.least || got > c.most {

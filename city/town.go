@@ -3,6 +3,7 @@ package city
 import (
 	"math"
 	"math/rand/v2"
+	"sort"
 )
 
 // Shape of a town.
@@ -58,7 +59,10 @@ type town struct {
 	centre   point
 	radius   float64 // km
 	quarters []quarter
-	shelves  [][]shelf // by category
+	shelves  [][]shelf // by category and quarter
+	// density holds, by category, running sums over the quarters of how many of
+	// its places each gets; a draw is then a binary search.
+	density [][]float64
 }
 
 // quarterRing says where quarters of a kind lie, as shares of the radius, and
@@ -88,20 +92,22 @@ func newTown(rng *rand.Rand, names *namer, at point, radius float64, places int)
 	}
 	for c := range t.shelves {
 		t.shelves[c] = make([]shelf, len(t.quarters))
-		for q := range t.quarters {
-			t.shelves[c][q].at = t.quarters[q].at
+		sums, sum := make([]float64, len(t.quarters)), 0.0
+		for i, q := range t.quarters {
+			t.shelves[c][i].at = q.at
+			sum += q.weight * categories[c].near[q.kind]
+			sums[i] = sum
 		}
+		t.density = append(t.density, sums)
 	}
 	return t
 }
 
 // quarterFor draws the quarter of a new place of the category.
 func (t *town) quarterFor(rng *rand.Rand, category int) int {
-	pick := newLottery(rng)
-	for i, q := range t.quarters {
-		pick.offer(i, q.weight*categories[category].near[q.kind])
-	}
-	return pick.winner
+	sums := t.density[category]
+	x := rng.Float64() * sums[len(sums)-1]
+	return min(sort.SearchFloat64s(sums, x), len(sums)-1)
 }
 
 // quota deals n places out to the categories by share, at least one to each.

@@ -217,20 +217,25 @@ func (w *walk) log(o outing, place int32, fresh bool, ms int64, offset int16) {
 	w.out = append(w.out, poi.Action{
 		User: w.c.UserID(w.p.number), POI: p.ID, Name: p.Name, Category: p.Category, Lat: p.Lat, Lng: p.Lng,
 		UserLat: lat, UserLng: lng, HasUser: true, TimeMS: ms, OffsetMin: offset,
-		Type: w.actionType(o, fresh, from.distance(w.c.spots[place].at)),
+		Type: w.actionType(o, place, fresh, from.distance(w.c.spots[place].at)),
 		Seq:  int64(w.p.number)*seqPerUser + int64(len(w.out)),
 	})
 }
 
 // actionType draws what the person did with the place: he looks up what is new
-// or far and simply arrives at what he knows.
-func (w *walk) actionType(o outing, fresh bool, km float64) string {
+// or far and simply arrives at what he knows, at home and work above all.
+func (w *walk) actionType(o outing, place int32, fresh bool, km float64) string {
 	x := w.rng.Float64()
 	switch {
 	case o.search && x < 0.7:
 		return TypeSearch
 	case o.search:
 		return TypeClick
+	case w.p.anchor[o.purpose] == place:
+		if km > 4 && x < 0.1 {
+			return TypeNavigate
+		}
+		return TypeArrive
 	case fresh && x < 0.2, x < 0.03:
 		return TypeSearch
 	case fresh && x < 0.35, x < 0.06:
