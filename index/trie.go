@@ -53,16 +53,9 @@ func (ix *Index) Restrict(keep func(p int32) bool) *Trie {
 	if keep == nil {
 		return ix.live
 	}
-	return ix.trie(0, func(p int32) bool { return !ix.Places[p].Closed && keep(p) })
-}
-
-// trie collects the pairs whose position keep accepts; hint is how many that
-// will be, 0 if unknown.
-func (ix *Index) trie(hint int, keep func(p int32) bool) *Trie {
-	n := ix.NumBlocks()
-	t := &Trie{starts: make([]int32, n+1), inners: make([]int32, 0, hint)}
-	for b := range int32(n) {
-		for inner := range int32(ix.slotsOf(b)) {
+	t := &Trie{starts: make([]int32, ix.NumBlocks()+1)}
+	for b := range int32(ix.NumBlocks()) {
+		for _, inner := range ix.live.Inners(b) {
 			if keep(ix.at(b, inner)) {
 				t.inners = append(t.inners, inner)
 			}
@@ -72,9 +65,25 @@ func (ix *Index) trie(hint int, keep func(p int32) bool) *Trie {
 	return t
 }
 
+// liveTrie returns the trie of all places that are not closed.
 func (ix *Index) liveTrie() *Trie {
-	open := func(p int32) bool { return !ix.Places[p].Closed }
-	return ix.trie(len(ix.Places), open)
+	closed := 0
+	for i := range ix.Places {
+		if ix.Places[i].Closed {
+			closed++
+		}
+	}
+	t := &Trie{starts: make([]int32, ix.NumBlocks()+1), inners: make([]int32, 0, len(ix.Places)-closed)}
+	for b := range int32(ix.NumBlocks()) {
+		for inner := range int32(ix.slotsOf(b)) {
+			// Without tombstones there is no need to visit Places in random order.
+			if closed == 0 || !ix.Places[ix.at(b, inner)].Closed {
+				t.inners = append(t.inners, inner)
+			}
+		}
+		t.close(b)
+	}
+	return t
 }
 
 // close ends block b after its inner tokens were appended.
