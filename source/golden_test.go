@@ -92,7 +92,7 @@ func dataLines(raw []byte, name string) int {
 	return n - 1 // the header
 }
 
-func readTestdata(t *testing.T, name string) []byte {
+func readTestdata(t testing.TB, name string) []byte {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {

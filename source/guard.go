@@ -14,8 +14,8 @@ import (
 //  1. Offset against longitude. Civil time follows the sun: offset/60 and lng/15
 //     differ by at most about 3 h on inhabited land (western China). If more than
 //     half of the rows that tell an offset differ by more than maxSolarGap, the
-//     offset's sign or unit is wrong, or the coordinates are swapped (then the
-//     gap closes when latitude and longitude change places).
+//     offset's sign or unit is wrong, or the coordinates are swapped (said if
+//     only a change of places closes the gap, a change of sign does not).
 //  2. Sleep. Everywhere the quietest six hours lie around sleepHour local time.
 //     If the quietest six hours of the local histogram lie more than maxSleepGap
 //     away, the offset was applied to a time that was local already ("local
@@ -69,7 +69,8 @@ func (s *fileStats) add(r *row, declared bool) {
 	s.declared++
 	if solarGap(r.OffsetMin, r.Lng) > maxSolarGap {
 		s.inconsistent++
-		if math.Abs(r.Lng) <= 90 && solarGap(r.OffsetMin, r.Lat) <= maxSolarGap {
+		flipped := solarGap(-r.OffsetMin, r.Lng) <= maxSolarGap // then the sign is the likelier mistake
+		if !flipped && math.Abs(r.Lng) <= 90 && solarGap(r.OffsetMin, r.Lat) <= maxSolarGap {
 			s.mended++
 		}
 	}

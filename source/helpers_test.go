@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/whereto/whereto/poi"
@@ -52,4 +54,18 @@ func distinct(all []poi.Action) (users, pois int) {
 		u[a.User], p[a.POI] = true, true
 	}
 	return len(u), len(p)
+}
+
+// wantBadInput checks an error's kind and that it names every part.
+func wantBadInput(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if !errors.Is(err, poi.ErrBadInput) {
+		t.Errorf("error %v does not wrap poi.ErrBadInput", err)
+		return
+	}
+	for _, p := range parts {
+		if !strings.Contains(err.Error(), p) {
+			t.Errorf("error %q does not say %q", err, p)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -109,6 +110,7 @@ next:
 				}
 			}
 		}
+		slices.Sort(want) // map order would change the message
 		hint := ""
 		if len(t.ignored) > 0 {
 			hint = fmt.Sprintf("; is %q that column?", nearest(want[0], t.ignored))
