@@ -1,0 +1,97 @@
+// Package beam searches the likeliest two-token answers of a generative index,
+// block then inner (paper section 5.1.1: ten blocks, then ten inners in each),
+// restricted to pairs that exist. It knows tokens and log-probabilities, not
+// places or networks; answers come best first, ties by smaller tokens, so that
+// equal inputs give equal answers.
+package beam
+
+import (
+	"fmt"
+	"math"
+	"sort"
+)
+
+// Trie says which token pairs exist.
+type Trie interface {
+	Blocks() []int32            // blocks with at least one inner
+	Inners(block int32) []int32 // inners of a block
+}
+
+// Hypothesis is one answer.
+type Hypothesis struct {
+	Block, Inner int32
+	LogProb      float64 // log P(block) + log P(inner | block)
+}
+
+// Width is the size of a beam.
+type Width struct {
+	Blocks int `yaml:"blocks"`
+	Inners int `yaml:"inners"` // kept in each block
+}
+
+// Validate reports the first value out of range.
+func (w Width) Validate() error {
+	if w.Blocks < 1 || w.Inners < 1 || w.Blocks*w.Inners > 1<<20 {
+		return fmt.Errorf("beam of %d blocks with %d inners, want at least 1 each and at most %d in all", w.Blocks, w.Inners, 1<<20)
+	}
+	return nil
+}
+
+// Blocks returns the likeliest existing blocks; logProbs is indexed by block.
+func Blocks(logProbs []float32, t Trie, n int) []int32 { return top(logProbs, t.Blocks(), n) }
+
+// Join combines chosen blocks with the inner log-probabilities after each
+// (inners[i] is indexed by inner token) into answers, best first.
+func Join(blockLogProbs []float32, blocks []int32, inners [][]float32, t Trie, perBlock int) []Hypothesis {
+	var out []Hypothesis
+	for i, b := range blocks {
+		for _, in := range top(inners[i], t.Inners(b), perBlock) {
+			out = append(out, Hypothesis{b, in, float64(blockLogProbs[b]) + float64(inners[i][in])})
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return better(out[i], out[j]) })
+	return out
+}
+
+func better(a, b Hypothesis) bool {
+	switch {
+	case a.LogProb != b.LogProb:
+		return a.LogProb > b.LogProb
+	case a.Block != b.Block:
+		return a.Block < b.Block
+	default:
+		return a.Inner < b.Inner
+	}
+}
+
+// top returns the n allowed tokens with the highest log-probability, NaN last.
+func top(logProbs []float32, allowed []int32, n int) []int32 {
+	kept := make([]int32, 0, len(allowed))
+	for _, a := range allowed {
+		if int(a) < len(logProbs) {
+			kept = append(kept, a)
+		}
+	}
+	at := func(i int) float64 {
+		if x := float64(logProbs[kept[i]]); !math.IsNaN(x) {
+			return x
+		}
+		return math.Inf(-1)
+	}
+	sort.Sort(byProb{kept, at})
+	return kept[:min(n, len(kept))]
+}
+
+type byProb struct {
+	ids []int32
+	at  func(i int) float64
+}
+
+func (s byProb) Len() int      { return len(s.ids) }
+func (s byProb) Swap(i, j int) { s.ids[i], s.ids[j] = s.ids[j], s.ids[i] }
+func (s byProb) Less(i, j int) bool {
+	if a, b := s.at(i), s.at(j); a != b {
+		return a > b
+	}
+	return s.ids[i] < s.ids[j]
+}
