@@ -65,7 +65,7 @@ type pass struct {
 	s        *model.Scope
 	c        Config
 	b, t     int
-	cos, sin *Node // [B, T, 1, hd]
+	cos, sin *Node // [B, 1, T, hd]
 	bias     *Node // [B or 1, 1 or H, T, K], zero or blocked, plus the caller's bias
 	dropout  *dropout
 }
@@ -113,7 +113,7 @@ func (p *pass) feedForward(s *model.Scope, x *Node) *Node {
 	return MatMul(Mul(silu(gate), up), Weight(s, g, x.DType(), "down_proj", p.c.residualStd(), f, d))
 }
 
-// ropeTables returns cos and sin [B, T, 1, hd] of positions [B, T].
+// ropeTables returns cos and sin [B, 1, T, hd] of positions [B, T].
 func ropeTables(c Config, positions *Node, dtype dtypes.DType) (cos, sin *Node) {
 	hd := c.headDim()
 	freq := make([]float64, hd) // the two halves of a head share their frequencies
@@ -124,7 +124,8 @@ func ropeTables(c Config, positions *Node, dtype dtypes.DType) (cos, sin *Node) 
 	if dtype.Size() < dtypes.Float32.Size() {
 		wide = dtypes.Float32 // an angle in half precision is off by whole turns
 	}
-	angle := Mul(InsertAxes(ConvertDType(positions, wide), -1, -1), ConstAsDType(positions.Graph(), wide, [][][][]float64{{{freq}}}))
+	turns := InsertAxes(ConvertDType(positions, wide), 1, -1) // [B, 1, T, 1]
+	angle := Mul(turns, ConstAsDType(positions.Graph(), wide, [][][][]float64{{{freq}}}))
 	return ConvertDType(Cos(angle), dtype), ConvertDType(Sin(angle), dtype)
 }
 

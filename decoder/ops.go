@@ -55,7 +55,7 @@ func rmsNorm(x, weight *Node, eps float64) *Node {
 	return ConvertDType(Mul(unit, ExpandLeftToRank(weight, x.Rank())), dtype)
 }
 
-// rotate applies the rotary tables cos and sin [B, T, 1, hd] to x [B, T, H, hd],
+// rotate applies the rotary tables cos and sin [B, 1, T, hd] to x [B, H, T, hd],
 // pairing element i with i+hd/2 as Hugging Face Llama does.
 func rotate(x, cos, sin *Node) *Node {
 	return withGradient(x,
