@@ -13,26 +13,23 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whereto/whereto/pipeline"
-	"github.com/whereto/whereto/poi"
 	"github.com/whereto/whereto/source"
 	"github.com/whereto/whereto/split"
 )
 
+var _ = register(newDataCmd)
+
 // newDataCmd returns `whereto data`: look at, convert and simulate logs.
 func newDataCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "data",
-		Short: "Describe, import and simulate action logs",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := &cobra.Command{Use: "data", Short: "Describe, import and simulate action logs"}
 	cmd.AddCommand(newDataDescribeCmd(), newDataImportCmd(), newDataSynthCmd())
 	return cmd
 }
 
 func newDataDescribeCmd() *cobra.Command {
 	cfg := pipeline.Default()
-	var output, rejects string
+	output := newOutputFlag()
+	var rejects string
 	cmd := &cobra.Command{
 		Use:   "describe PATH...",
 		Short: "Print the data card: what was read, what the filters dropped, what is left",
@@ -41,28 +38,28 @@ func newDataDescribeCmd() *cobra.Command {
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg.Paths = args
-			if err := checkDataOutput(output); err != nil {
-				return err
+			if err := cfg.Validate(); err != nil {
+				return asUsage(cmd, err)
 			}
-			report, err := describe(cmd.Context(), cfg, rejects, cmd.ErrOrStderr())
+			report, err := describe(cmd.Context(), cfg, rejects, sayTo(cmd))
 			if err != nil {
 				return err
 			}
-			return printCard(cmd, report, output)
+			return printCard(cmd, report, output.value)
 		},
 	}
 	bindData(cmd, &cfg)
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	cmd.Flags().VarP(output, "output", "o", "table or json")
 	cmd.Flags().StringVar(&rejects, "rejects", "", "write rejected rows to this file, one JSON object a line")
 	return cmd
 }
 
 // describe reads and splits. The reject file is written also when reading fails,
 // for that is when it is wanted most.
-func describe(ctx context.Context, cfg pipeline.Config, rejects string, stderr io.Writer) (*pipeline.Report, error) {
+func describe(ctx context.Context, cfg pipeline.Config, rejects string, say pipeline.Progress) (*pipeline.Report, error) {
 	var log *pipeline.Log
 	read := func(w io.Writer) (err error) {
-		log, err = pipeline.Read(ctx, cfg, w, sayTo(stderr))
+		log, err = pipeline.Read(ctx, cfg, w, say)
 		return err
 	}
 	if rejects == "" {
@@ -79,13 +76,14 @@ func describe(ctx context.Context, cfg pipeline.Config, rejects string, stderr i
 			return nil, err
 		}
 	}
-	_, report, err := pipeline.Describe(ctx, cfg, log, sayTo(stderr))
+	_, report, err := pipeline.Describe(ctx, cfg, log, say)
 	return report, err
 }
 
 func newDataImportCmd() *cobra.Command {
 	cfg := pipeline.Default()
-	var output, out string
+	output := newOutputFlag()
+	var out string
 	cmd := &cobra.Command{
 		Use:   "import PATH...",
 		Short: "Convert logs to a folder: actions as Parquet, data card, rejected rows",
@@ -96,19 +94,19 @@ func newDataImportCmd() *cobra.Command {
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg.Paths = args
-			if err := checkDataOutput(output); err != nil {
-				return err
+			if err := cfg.Validate(); err != nil {
+				return asUsage(cmd, err)
 			}
-			report, err := pipeline.Import(cmd.Context(), cfg, out, sayTo(cmd.ErrOrStderr()))
+			report, err := pipeline.Import(cmd.Context(), cfg, out, sayTo(cmd))
 			if err != nil {
 				return err
 			}
-			sayTo(cmd.ErrOrStderr())("wrote " + out + " with " + strings.Join([]string{pipeline.ActionsFile, pipeline.CardFile, pipeline.RejectsFile}, ", "))
-			return printCard(cmd, report, output)
+			sayTo(cmd)("wrote " + out + " with " + strings.Join([]string{pipeline.ActionsFile, pipeline.CardFile, pipeline.RejectsFile}, ", "))
+			return printCard(cmd, report, output.value)
 		},
 	}
 	bindData(cmd, &cfg)
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "how to print the card: table or json")
+	cmd.Flags().VarP(output, "output", "o", "how to print the card: table or json")
 	cmd.Flags().StringVar(&out, "out", "", "folder to write; must not exist")
 	mustMark(cmd, "out")
 	return cmd
@@ -147,17 +145,13 @@ func mustMark(cmd *cobra.Command, flag string) {
 	}
 }
 
-func checkDataOutput(output string) error {
-	if output != "table" && output != "json" {
-		return fmt.Errorf("--output %q: use table or json: %w", output, poi.ErrBadInput)
-	}
-	return nil
-}
+// newOutputFlag returns the value of -o for commands that print a table or JSON.
+func newOutputFlag() *enum { return &enum{"table", []string{"table", "json"}} }
 
 // printCard writes the card to standard output and doubts to standard error.
 func printCard(cmd *cobra.Command, r *pipeline.Report, output string) error {
 	for _, w := range r.Warnings {
-		sayTo(cmd.ErrOrStderr())("warning: " + w)
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+w)
 	}
 	if output == "json" {
 		return printJSON(cmd.OutOrStdout(), r.Card)
@@ -174,9 +168,19 @@ func printJSON(w io.Writer, v any) error {
 	return nil
 }
 
-// sayTo returns a progress function that prints lines.
-func sayTo(stderr io.Writer) pipeline.Progress {
-	return func(doing string) { fmt.Fprintln(stderr, doing) } // nowhere to report a broken standard error
+// sayTo returns a progress function that obeys --progress: a line on standard
+// error, JSON or plain, or nothing.
+func sayTo(cmd *cobra.Command) pipeline.Progress {
+	stderr := cmd.ErrOrStderr() // nowhere to report it if standard error breaks
+	switch globalsOf(cmd).Progress {
+	case "none":
+		return func(string) {}
+	case "json":
+		e := json.NewEncoder(stderr)
+		return func(doing string) { _ = e.Encode(map[string]string{"doing": doing}) }
+	default:
+		return func(doing string) { fmt.Fprintln(stderr, doing) }
+	}
 }
 
 // replaceFile writes path through a temporary file beside it, fsync and rename;

@@ -43,7 +43,10 @@ func newDataSynthCmd() *cobra.Command {
 					}
 				}
 			}
-			say := sayTo(cmd.ErrOrStderr())
+			if err := cfg.Validate(); err != nil {
+				return asUsage(cmd, err)
+			}
+			say := sayTo(cmd)
 			actions, places, err := pipeline.Synth(cmd.Context(), cfg, out, say)
 			if err != nil {
 				return err

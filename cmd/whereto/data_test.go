@@ -9,24 +9,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/spf13/cobra"
-
 	"github.com/whereto/whereto/internal/testkit"
 	"github.com/whereto/whereto/pipeline"
 	"github.com/whereto/whereto/run"
 	"github.com/whereto/whereto/source"
 )
 
-// runCommand executes one command tree as main does, into buffers.
-func runCommand(t *testing.T, cmd *cobra.Command, args ...string) (stdout, stderr string, err error) {
+// runArgs runs the program into buffers and returns its exit status.
+func runArgs(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	cmd.SetOut(&out)
-	cmd.SetErr(&errs)
-	cmd.SetArgs(args)
-	cmd.SilenceUsage, cmd.SilenceErrors = true, true
-	err = cmd.ExecuteContext(t.Context())
-	return out.String(), errs.String(), err
+	status = execute(t.Context(), args, &out, &errs)
+	return out.String(), errs.String(), status
 }
 
 // toyLog writes a native CSV log: 6 users, 5 places, three visits on each of 20
@@ -76,11 +70,9 @@ func TestDataAndIndexCommands(t *testing.T) {
 	} {
 		ok := t.Run(c.name, func(t *testing.T) {
 			args := strings.Fields(strings.NewReplacer("@", dir, "LOG", log).Replace(c.args))
-			root := &cobra.Command{Use: "whereto"}
-			root.AddCommand(newDataCmd(), newIndexCmd())
-			stdout, stderr, err := runCommand(t, root, args...)
-			if err != nil {
-				t.Fatal(err)
+			stdout, stderr, status := runArgs(t, args...)
+			if status != 0 {
+				t.Fatalf("status %d: %s", status, stderr)
 			}
 			if !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, strings.ReplaceAll(c.stderr, "@", dir)) {
 				t.Errorf("standard output\n%s\nlacks %q, or standard error\n%s\nlacks %q", stdout, c.stdout, stderr, c.stderr)
@@ -105,9 +97,9 @@ func TestDataAndIndexCommands(t *testing.T) {
 
 // What the acceptance scripts read from `data describe -o json`.
 func TestDescribeJSON(t *testing.T) {
-	stdout, _, err := runCommand(t, newDataCmd(), "describe", toyLog(t), "-o", "json")
-	if err != nil {
-		t.Fatal(err)
+	stdout, stderr, status := runArgs(t, "data", "describe", toyLog(t), "-o", "json", "--progress", "none")
+	if status != 0 || stderr != "" {
+		t.Fatalf("status %d: %s", status, stderr)
 	}
 	var got map[string]any
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
@@ -130,37 +122,39 @@ func TestDataAndIndexCommandsFail(t *testing.T) {
 	log, dir := toyLog(t), t.TempDir()
 	names := strings.NewReplacer("@", dir, "LOG", log, "EMPTY", testkit.WriteFile(t, "empty.yaml", "data: {paths: [x]}\n"),
 		"ODD", testkit.WriteFile(t, "odd.yaml", "data: {city: {userz: 20}}\n"))
-	for _, c := range []struct{ name, args, says string }{
-		{"no path", "data describe", "requires at least 1 arg"},
-		{"unknown output", "data describe LOG -o xml", `"xml"`},
-		{"unknown format", "data describe LOG --format tsv", `"tsv"`},
-		{"unknown protocol", "data describe LOG --protocol last", `"last"`},
-		{"too many bad rows", "data describe LOG --max-bad-rows 0 --rejects @/bad.jsonl", "toy.csv"},
-		{"emptied by a filter", "data describe LOG --min-user 1000", "users with >= 1000"},
-		{"no such log", "data import @/none --out @/x", "none"},
-		{"import without a folder", "data import LOG", `"out"`},
-		{"import over a folder", "data import LOG --out @", "exists already"},
-		{"synth with bad settings", "data synth --users 0 --out @/x", "users is 0"},
-		{"synth of a missing recipe", "data synth --recipe @/none.yaml --out @/x", "none.yaml"},
-		{"synth of a recipe without a city", "data synth --recipe EMPTY --out @/x", "no data.city"},
-		{"synth of an unknown key", "data synth --recipe ODD --out @/x", "userz"},
-		{"build without a file", "index build LOG", `"out"`},
-		{"build of an unknown mode", "index build LOG --mode tree --out @/x", `"tree"`},
-		{"update and mode", "index build LOG --mode flat --update @/x --out @/y", "update"},
-		{"update of no index", "index build LOG --update LOG --out @/y", "toy.csv"},
-		{"show nothing", "index show", "accepts 1 arg"},
-		{"show a missing file", "index show @/none", "none"},
-		{"show a folder without an index", "index show @", "no run with an index"},
-		{"show as what", "index show @ -o xml", `"xml"`},
-		{"export a log", "index export LOG", "toy.csv"},
+	for _, c := range []struct {
+		name, args, says string
+		status           int
+	}{
+		{"no path", "data describe", "requires at least 1 arg", 2},
+		{"unknown output", "data describe LOG -o xml", `"xml"`, 2},
+		{"unknown format", "data describe LOG --format tsv", `"tsv"`, 2},
+		{"unknown protocol", "data describe LOG --protocol last", `"last"`, 2},
+		{"too many bad rows", "data describe LOG --max-bad-rows 0 --rejects @/bad.jsonl", "toy.csv", 1},
+		{"emptied by a filter", "data describe LOG --min-user 1000", "users with >= 1000", 1},
+		{"no such log", "data import @/none --out @/x", "none", 1},
+		{"import without a folder", "data import LOG", `"out"`, 2},
+		{"import over a folder", "data import LOG --out @", "exists already", 1},
+		{"synth with bad settings", "data synth --users 0 --out @/x", "users is 0", 2},
+		{"synth of a missing recipe", "data synth --recipe @/none.yaml --out @/x", "none.yaml", 1},
+		{"synth of a recipe without a city", "data synth --recipe EMPTY --out @/x", "no data.city", 1},
+		{"synth of an unknown key", "data synth --recipe ODD --out @/x", "userz", 1},
+		{"build without a file", "index build LOG", `"out"`, 2},
+		{"build of an unknown mode", "index build LOG --mode tree --out @/x", `"tree"`, 2},
+		{"update and mode", "index build LOG --mode flat --update @/x --out @/y", "update", 2},
+		{"update of no index", "index build LOG --update LOG --out @/y", "toy.csv", 1},
+		{"unknown subcommand", "index shw", `unknown command "shw"`, 2},
+		{"show nothing", "index show", "accepts 1 arg", 2},
+		{"show a missing file", "index show @/none", "none", 1},
+		{"show a folder without an index", "index show @", "no run with an index", 1},
+		{"show as what", "index show @ -o xml", `"xml"`, 2},
+		{"export a log", "index export LOG", "toy.csv", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			args := strings.Fields(names.Replace(c.args))
-			root := &cobra.Command{Use: "whereto"}
-			root.AddCommand(newDataCmd(), newIndexCmd())
-			stdout, _, err := runCommand(t, root, args...)
-			if err == nil || !strings.Contains(err.Error(), c.says) {
-				t.Errorf("got error %v, want one saying %q", err, c.says)
+			stdout, stderr, status := runArgs(t, args...)
+			if status != c.status || !strings.Contains(stderr, c.says) {
+				t.Errorf("got status %d and %q, want %d and one saying %q", status, stderr, c.status, c.says)
 			}
 			if stdout != "" {
 				t.Errorf("a failure printed %q to standard output", stdout)
@@ -178,11 +172,11 @@ func TestDataAndIndexCommandsFail(t *testing.T) {
 func TestSynthFromRecipe(t *testing.T) {
 	recipe := testkit.WriteFile(t, "city.yaml", "data:\n  city: {users: 20, pois: 300, days: 14}\n")
 	dir := filepath.Join(t.TempDir(), "city")
-	_, stderr, err := runCommand(t, newDataCmd(), "synth", "--recipe", recipe, "--users", "10", "--out", dir)
-	if err != nil {
-		t.Fatal(err)
+	_, stderr, status := runArgs(t, "data", "synth", "--recipe", recipe, "--users", "10", "--out", dir, "--progress", "json")
+	if status != 0 {
+		t.Fatalf("status %d: %s", status, stderr)
 	}
-	if !strings.Contains(stderr, "of 10 people") || !strings.Contains(stderr, "(300 places)") {
+	if !strings.HasPrefix(stderr, `{"doing":"simulating a city of 10 people"}`) || !strings.Contains(stderr, "(300 places)") {
 		t.Errorf("standard error %q", stderr)
 	}
 	if _, err := os.Stat(filepath.Join(dir, pipeline.ActionsFile)); err != nil {

@@ -14,14 +14,11 @@ import (
 	"github.com/whereto/whereto/run"
 )
 
+var _ = register(newIndexCmd)
+
 // newIndexCmd returns `whereto index`: POIs to tokens.
 func newIndexCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "index",
-		Short: "Build, show and export the index of POIs",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := &cobra.Command{Use: "index", Short: "Build, show and export the index of POIs"}
 	cmd.AddCommand(newIndexBuildCmd(), newIndexShowCmd(), newIndexExportCmd())
 	return cmd
 }
@@ -41,6 +38,9 @@ func newIndexBuildCmd() *cobra.Command {
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg.Paths, cfg.Index.Mode = args, index.Mode(mode)
+			if err := cfg.Validate(); err != nil {
+				return asUsage(cmd, err)
+			}
 			return buildIndex(cmd, cfg, update, out)
 		},
 	}
@@ -56,7 +56,7 @@ func newIndexBuildCmd() *cobra.Command {
 }
 
 func buildIndex(cmd *cobra.Command, cfg pipeline.Config, update, out string) error {
-	say := sayTo(cmd.ErrOrStderr())
+	say := sayTo(cmd)
 	var old *index.Index
 	if update != "" { // first: a bad file should not cost the reading of the logs
 		var err error
@@ -83,26 +83,23 @@ func buildIndex(cmd *cobra.Command, cfg pipeline.Config, update, out string) err
 }
 
 func newIndexShowCmd() *cobra.Command {
-	var output string
+	output := newOutputFlag()
 	cmd := &cobra.Command{
 		Use:   "show FILE|RUN",
 		Short: "Print blocks, occupancy and size spread of an index file or a run's index",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkDataOutput(output); err != nil {
-				return err
-			}
 			ix, err := loadIndex(args[0])
 			if err != nil {
 				return err
 			}
-			if output == "json" {
+			if output.value == "json" {
 				return printJSON(cmd.OutOrStdout(), ix.Stats())
 			}
 			return ix.Stats().WriteText(cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	cmd.Flags().VarP(output, "output", "o", "table or json")
 	return cmd
 }
 
@@ -125,7 +122,7 @@ func newIndexExportCmd() *cobra.Command {
 			if err := replaceFile(out, func(w io.Writer) error { return ix.WriteGeoJSON(w, layers) }); err != nil {
 				return err
 			}
-			sayTo(cmd.ErrOrStderr())("wrote " + out)
+			sayTo(cmd)("wrote " + out)
 			return nil
 		},
 	}
