@@ -155,8 +155,8 @@ func (g Grid) Centre(id BlockID) (lat, lng float64) {
 
 // Neighbours returns the other blocks that share at least a point with this
 // one, in ascending order: 6 to 8 nearly everywhere, since rows differ in their
-// number of columns; across the antimeridian too; and all blocks of a polar row
-// for each other, for they meet at the pole. Nil if Has is false.
+// number of columns; across the antimeridian too. A polar row always has three
+// blocks, which meet at the pole and are neighbours anyway. Nil if Has is false.
 func (g Grid) Neighbours(id BlockID) []BlockID {
 	if !g.Has(id) {
 		return nil
@@ -167,11 +167,9 @@ func (g Grid) Neighbours(id BlockID) []BlockID {
 	for r := max(0, row-1); r <= min(rows-1, row+1); r++ {
 		m := g.cols(r, rows)
 		// Columns k of m with [k/m, (k+1)/m] touching [col/n, (col+1)/n], in
-		// whole numbers so that touching corners are exact and symmetric.
+		// whole numbers so that touching corners are exact and symmetric; -1 and
+		// m are the columns across the antimeridian.
 		first, last := (col*m+n-1)/n-1, (col+1)*m/n
-		if r == row && (r == 0 || r == rows-1) || last-first >= m {
-			first, last = 0, m-1
-		}
 		for k := first; k <= last; k++ {
 			out = append(out, blockID(r, (k+m)%m))
 		}

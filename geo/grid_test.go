@@ -149,6 +149,11 @@ func TestNeighboursAtTheRims(t *testing.T) {
 	if n := g.Neighbours(g.Block(0, -180)); !slices.Contains(n, g.Block(0, 179.99)) {
 		t.Errorf("no neighbour across the antimeridian: %v", n)
 	}
+	for size := MinSizeKM; size <= MaxSizeKM; size *= 1.01 {
+		if g := (Grid{SizeKM: size}); g.Cols(0) != 3 || g.Cols(g.Rows()-1) != 3 {
+			t.Fatalf("polar rows of a %v km grid have %d and %d blocks, want 3", size, g.Cols(0), g.Cols(g.Rows()-1))
+		}
+	}
 	pole := g.Neighbours(g.Block(90, 0))
 	for _, lng := range []float64{-179, 179} {
 		if !slices.Contains(pole, g.Block(90, lng)) {

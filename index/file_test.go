@@ -218,6 +218,12 @@ func TestDecoderSaysWhatIsWrong(t *testing.T) {
 	if _, err := decode(seal(unused)); err == nil || !strings.Contains(err.Error(), "3 categories listed, 2 used") {
 		t.Errorf("unused category: %v", err)
 	}
+	hollow := bytes.Clone(good) // b and d move to block 1, so that block 0 is empty
+	copy(hollow[second+17:], "\x01\x00\x00\x00\x04")
+	copy(hollow[bytes.Index(hollow, []byte("\x01d\x00\x02"))+4+16:], "\x01\x00\x00\x00\x05")
+	if _, err := decode(seal(hollow)); err == nil || !strings.Contains(err.Error(), "block 0 has no place") {
+		t.Errorf("empty block: %v", err)
+	}
 	bent := bytes.Clone(good)
 	bent[len(bent)-1] ^= 1
 	if _, err := decode(bent); err == nil || !strings.Contains(err.Error(), "checksum") {
