@@ -2,9 +2,11 @@ package source
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/parquet-go/parquet-go"
@@ -46,9 +48,7 @@ func (s sparse) fill(r *row) *rowError {
 	case s.timeMS != nil:
 		r.TimeMS = *s.timeMS
 	case s.time != nil:
-		t := table{layout: actionsLayout(',')}
-		t.at[fTimeMS] = -1
-		if e := t.decodeTime([][]byte{[]byte(*s.time)}, r); e != nil {
+		if e := nativeTime.readTime([]byte(*s.time), r); e != nil {
 			return e
 		}
 	default:
@@ -124,15 +124,7 @@ func (rd *reader) readParquet(ctx context.Context, path string) (err error) {
 			err = fmt.Errorf("source: %s: damaged Parquet (%v); write it again: %w", path, p, poi.ErrBadInput)
 		}
 	}()
-	st, err := file.Stat()
-	if err != nil {
-		return fmt.Errorf("source: open: %w", err)
-	}
-	pf, err := parquet.OpenFile(file, st.Size(), parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
-	if err != nil {
-		return fmt.Errorf("source: %s is not a whole Parquet file (%v); was it cut? %w", path, err, poi.ErrBadInput)
-	}
-	ignored, err := checkParquetSchema(path, pf.Schema())
+	pf, ignored, err := openParquet(path, file)
 	if err != nil {
 		return err
 	}
@@ -168,6 +160,47 @@ func (rd *reader) readParquet(ctx context.Context, path string) (err error) {
 		}
 	}
 	rd.finish(fs)
+	return nil
+}
+
+// openParquet reads the footer and checks it; ignored are the columns outside
+// the schema.
+func openParquet(path string, file *os.File) (pf *parquet.File, ignored []string, err error) {
+	st, err := file.Stat()
+	if err != nil {
+		return nil, nil, fmt.Errorf("source: open: %w", err)
+	}
+	if err = checkParquetFrame(file, st.Size()); err == nil {
+		pf, err = parquet.OpenFile(file, st.Size(), parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("source: %s is not a whole Parquet file (%v); was it cut? %w", path, err, poi.ErrBadInput)
+	}
+	ignored, err = checkParquetSchema(path, pf.Schema())
+	return pf, ignored, err
+}
+
+// checkParquetFrame checks the magic bytes and the footer's length, which the
+// library would allocate before it finds that the file is shorter.
+func checkParquetFrame(file io.ReaderAt, size int64) error {
+	const magic, frame = "PAR1", 12 // magic, footer length, magic
+	if size < frame {
+		return fmt.Errorf("%d bytes", size)
+	}
+	var head [4]byte
+	var tail [8]byte
+	if _, err := file.ReadAt(head[:], 0); err != nil {
+		return err
+	}
+	if _, err := file.ReadAt(tail[:], size-8); err != nil {
+		return err
+	}
+	if string(head[:]) != magic || string(tail[4:]) != magic {
+		return fmt.Errorf("it starts with %q and ends with %q instead of %q", head, tail[4:], magic)
+	}
+	if n := int64(binary.LittleEndian.Uint32(tail[:])); n > size-frame {
+		return fmt.Errorf("its footer claims %d bytes of %d", n, size)
+	}
 	return nil
 }
 

@@ -9,6 +9,10 @@ import (
 	"unicode/utf8"
 )
 
+// nativeTime holds the rules of the native column time, shared by the encodings:
+// an offset must be told, and it is the place's own.
+var nativeTime = layout{parseTime: parseISO, localTime: true, needZone: true}
+
 // actionsLayout is the native schema as CSV or TSV. TSV knows no quoting: the
 // schema's texts hold no TAB.
 func actionsLayout(sep byte) layout {
@@ -22,9 +26,9 @@ func actionsLayout(sep byte) layout {
 		quoted:    sep == ',',
 		header:    header,
 		required:  [][]field{{fUser}, {fPOI}, {fLat}, {fLng}, {fTimeMS, fTime}},
-		parseTime: parseISO,
-		localTime: true,
-		needZone:  true,
+		parseTime: nativeTime.parseTime,
+		localTime: nativeTime.localTime,
+		needZone:  nativeTime.needZone,
 	}
 }
 

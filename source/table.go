@@ -250,15 +250,20 @@ func (t *table) decodeTime(cells [][]byte, r *row) (e *rowError) {
 		r.TimeMS, e = parseInt(cells[c], fTimeMS, "whole milliseconds since 1970")
 		return e
 	}
-	ms, offset, e := t.parseTime(cells[t.at[fTime]])
+	return t.readTime(cells[t.at[fTime]], r)
+}
+
+// readTime reads the text of fTime under the layout's rules.
+func (l *layout) readTime(text []byte, r *row) *rowError {
+	ms, offset, e := l.parseTime(text)
 	if e != nil {
 		return e
 	}
 	r.TimeMS = ms
-	if offset == noZone && t.needZone {
-		return bad(fTime, ReasonTime, "%s tells no offset from UTC; end it in Z or +hh:mm", quote(cells[t.at[fTime]]))
+	if offset == noZone && l.needZone {
+		return bad(fTime, ReasonTime, "%s tells no offset from UTC; end it in Z or +hh:mm", quote(text))
 	}
-	if t.localTime && offset != noZone && offset != 0 {
+	if l.localTime && offset != noZone && offset != 0 {
 		if e := checkOffset(int64(offset)); e != nil {
 			e.field = fTime
 			return e
