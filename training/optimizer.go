@@ -30,9 +30,9 @@ const (
 )
 
 // IsModelPath reports whether a variable belongs to the model, not to the
-// optimiser or the averaged weights.
+// optimiser, the averaged weights or GoMLX's random numbers.
 func IsModelPath(path string) bool {
-	return !strings.HasPrefix(path, optimizerScope) && !strings.HasPrefix(path, emaScope)
+	return !strings.HasPrefix(path, optimizerScope) && !strings.HasPrefix(path, emaScope) && path != "/"+model.RNGStateVariableName
 }
 
 // trainables returns the variables that g uses and training changes, by path:

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -118,7 +119,7 @@ func toyValidate(_ context.Context, store *model.Store) (map[string]float64, err
 func weights(store *model.Store, keep func(string) bool) map[string][]float32 {
 	out := map[string][]float32{}
 	for v := range store.IterVariables() {
-		if keep(v.Path()) && v.Name() != model.RNGStateVariableName {
+		if keep(v.Path()) && v.DType() == dtypes.Float32 {
 			out[v.Path()] = tensors.MustCopyFlatData[float32](v.MustValue())
 		}
 	}
