@@ -1,18 +1,14 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/whereto/whereto/city"
 	"github.com/whereto/whereto/pipeline"
 	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/recipe"
 )
 
 func newDataSynthCmd() *cobra.Command {
@@ -66,44 +62,15 @@ func newDataSynthCmd() *cobra.Command {
 	return cmd
 }
 
-// maxRecipe is far above any recipe, and small enough to hold in memory.
-const maxRecipe = 1 << 20
-
-// recipeCity reads the city of a recipe and leaves the rest of it unread, so
-// that a recipe for another version of the trainer still makes its city.
+// recipeCity returns the city of a recipe.
 func recipeCity(path string) (city.Config, error) {
-	cfg := pipeline.Default().City
-	f, err := os.Open(path)
+	r, err := recipe.Load(path, nil)
 	if err != nil {
-		return cfg, fmt.Errorf("open the recipe: %w", err)
+		return city.Config{}, err
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxRecipe+1))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return cfg, fmt.Errorf("read the recipe %s: %w", path, err)
+	if len(r.Data.Paths) > 0 {
+		return city.Config{}, fmt.Errorf("the recipe %s reads %s, it simulates no city; give one without data.paths, or the settings as flags: %w",
+			path, r.Data.Paths[0], poi.ErrBadInput)
 	}
-	if len(text) > maxRecipe {
-		return cfg, fmt.Errorf("the recipe %s is longer than %d bytes; is it a recipe? %w", path, maxRecipe, poi.ErrBadInput)
-	}
-	var tree struct {
-		Data struct {
-			City yaml.Node `yaml:"city"`
-		} `yaml:"data"`
-	}
-	if err := yaml.Unmarshal(text, &tree); err != nil {
-		return cfg, fmt.Errorf("read the recipe %s: %w: %w", path, err, poi.ErrBadInput)
-	}
-	if tree.Data.City.IsZero() {
-		return cfg, fmt.Errorf("the recipe %s has no data.city; give a recipe that trains on the simulated city, or the settings as flags: %w", path, poi.ErrBadInput)
-	}
-	// A node cannot be decoded strictly; its text can.
-	text, err = yaml.Marshal(&tree.Data.City)
-	if err != nil {
-		return cfg, fmt.Errorf("read the city of recipe %s: %w", path, err)
-	}
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&cfg); err != nil {
-		return cfg, fmt.Errorf("read the city of recipe %s: %w: %w", path, err, poi.ErrBadInput)
-	}
-	return cfg, nil
+	return r.Data.City, nil
 }

@@ -120,7 +120,7 @@ func TestDescribeJSON(t *testing.T) {
 
 func TestDataAndIndexCommandsFail(t *testing.T) {
 	log, dir := toyLog(t), t.TempDir()
-	names := strings.NewReplacer("@", dir, "LOG", log, "EMPTY", testkit.WriteFile(t, "empty.yaml", "data: {paths: [x]}\n"),
+	names := strings.NewReplacer("@", dir, "LOG", log, "EMPTY", testkit.WriteFile(t, "empty.yaml", "data: {paths: [x], format: tsmc}\n"),
 		"ODD", testkit.WriteFile(t, "odd.yaml", "data: {city: {userz: 20}}\n"))
 	for _, c := range []struct {
 		name, args, says string
@@ -137,7 +137,7 @@ func TestDataAndIndexCommandsFail(t *testing.T) {
 		{"import over a folder", "data import LOG --out @", "exists already", 1},
 		{"synth with bad settings", "data synth --users 0 --out @/x", "users is 0", 2},
 		{"synth of a missing recipe", "data synth --recipe @/none.yaml --out @/x", "none.yaml", 1},
-		{"synth of a recipe without a city", "data synth --recipe EMPTY --out @/x", "no data.city", 1},
+		{"synth of a recipe without a city", "data synth --recipe EMPTY --out @/x", "simulates no city", 1},
 		{"synth of an unknown key", "data synth --recipe ODD --out @/x", "userz", 1},
 		{"build without a file", "index build LOG", `"out"`, 2},
 		{"build of an unknown mode", "index build LOG --mode tree --out @/x", `"tree"`, 2},
