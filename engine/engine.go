@@ -161,9 +161,11 @@ var silenceLogs = sync.OnceFunc(func() {
 	klog.SetOutput(io.Discard)
 })
 
-// oneLine is an error's message without line breaks or stack, at most 300 bytes.
+// oneLine is an error's message as a reason beside an engine's name: without
+// line breaks, stack or the words of ErrUnavailable, at most 300 bytes.
 func oneLine(err error) string {
 	s := strings.Join(strings.Fields(err.Error()), " ")
+	s = strings.TrimPrefix(s, ErrUnavailable.Error()+": ")
 	if len(s) > 300 {
 		s = s[:300] + "..."
 	}

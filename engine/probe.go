@@ -79,11 +79,11 @@ func probeOne(ctx context.Context, c candidate, measure bool) (Found, error) {
 // Measure times matrix products and a small training step on the backend, about
 // a second for each.
 func Measure(ctx context.Context, backend compute.Backend) (Speed, error) {
-	size, gemm, err := measureGEMM(ctx, backend)
+	size, gemm, err := measureGEMM(ctx, backend, probeTime)
 	if err != nil {
 		return Speed{}, fmt.Errorf("matrix product: %w", err)
 	}
-	seconds, err := measureTraining(ctx, backend, probeShape)
+	seconds, err := measureTraining(ctx, backend, probeShape, probeTime)
 	if err != nil {
 		return Speed{}, fmt.Errorf("training step: %w", err)
 	}
@@ -101,13 +101,13 @@ var gemmRungs = []struct{ n, chain int }{{256, 1}, {512, 1}, {1024, 1}, {1024, 8
 
 // measureGEMM climbs the rungs while the next one is expected to fit into the
 // time, and returns the size and FLOP/s of the fastest.
-func measureGEMM(ctx context.Context, backend compute.Backend) (size int, best float64, err error) {
+func measureGEMM(ctx context.Context, backend compute.Backend, limit time.Duration) (size int, best float64, err error) {
 	for _, r := range gemmRungs {
 		flops := 2 * float64(r.n) * float64(r.n) * float64(r.n) * float64(r.chain)
-		if best > 0 && flops/best > probeTime.Seconds()/2 {
+		if best > 0 && flops/best > limit.Seconds()/2 {
 			break
 		}
-		seconds, err := timeGEMM(ctx, backend, r.n, r.chain)
+		seconds, err := timeGEMM(ctx, backend, r.n, r.chain, limit)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -121,7 +121,7 @@ func measureGEMM(ctx context.Context, backend compute.Backend) (size int, best f
 // timeGEMM is the seconds of one chain of float32 products [n n] x [n n]. The
 // result is reduced by a maximum, which no compiler can move before the product,
 // so that a number must be waited for but only four bytes travel.
-func timeGEMM(ctx context.Context, backend compute.Backend, n, chain int) (float64, error) {
+func timeGEMM(ctx context.Context, backend compute.Backend, n, chain int, limit time.Duration) (float64, error) {
 	exec, err := graph.NewExec(backend, func(x, w *graph.Node) *graph.Node {
 		for range chain {
 			x = graph.MatMul(x, w)
@@ -135,7 +135,7 @@ func timeGEMM(ctx context.Context, backend compute.Backend, n, chain int) (float
 	x, w := filled(n*n, 1, n, n), filled(n*n, 2/float64(n), n, n)
 	defer x.MustFinalizeAll()
 	defer w.MustFinalizeAll()
-	return timed(ctx, func() error {
+	return timed(ctx, limit, func() error {
 		out, err := exec.Call(x, w)
 		if err != nil {
 			return err
@@ -145,7 +145,7 @@ func timeGEMM(ctx context.Context, backend compute.Backend, n, chain int) (float
 }
 
 // measureTraining is the seconds of one training step of the shape.
-func measureTraining(ctx context.Context, backend compute.Backend, s stepShape) (float64, error) {
+func measureTraining(ctx context.Context, backend compute.Backend, s stepShape, limit time.Duration) (float64, error) {
 	exec, err := graph.NewExec(backend, s.step)
 	if err != nil {
 		return 0, err
@@ -153,7 +153,7 @@ func measureTraining(ctx context.Context, backend compute.Backend, s stepShape) 
 	defer exec.Finalize()
 	state := s.state()
 	defer func() { finalize(state) }()
-	return timed(ctx, func() error {
+	return timed(ctx, limit, func() error {
 		args := make([]any, len(state))
 		for i, t := range state {
 			args[i] = t
@@ -173,11 +173,11 @@ func measureTraining(ctx context.Context, backend compute.Backend, s stepShape) 
 	})
 }
 
-// timed runs f once to compile and warm up, then repeats it for probeTime and
+// timed runs f once to compile and warm up, then repeats it for limit and
 // returns the seconds of the fastest run: on a shared machine the fastest run
-// says most about the engine. A first run that takes longer than probeTime is
+// says most about the engine. A first run that takes longer is
 // taken as it is.
-func timed(ctx context.Context, f func() error) (float64, error) {
+func timed(ctx context.Context, limit time.Duration, f func() error) (float64, error) {
 	best := time.Duration(1<<63 - 1)
 	for began := time.Now(); ; {
 		if ctx.Err() != nil {
@@ -188,7 +188,7 @@ func timed(ctx context.Context, f func() error) (float64, error) {
 			return 0, err
 		}
 		best = min(best, time.Since(at))
-		if time.Since(began) >= probeTime {
+		if time.Since(began) >= limit {
 			return max(best, time.Nanosecond).Seconds(), nil
 		}
 	}
