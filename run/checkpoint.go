@@ -72,6 +72,9 @@ func (r *Run) SaveCheckpoint(name string, store *model.Store, st State, keep fun
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return err
 	}
+	if err := removeStale(root, name); err != nil {
+		return err
+	}
 	tmp, err := os.MkdirTemp(root, "."+name+".tmp-")
 	if err != nil {
 		return err
@@ -88,6 +91,20 @@ func (r *Run) SaveCheckpoint(name string, store *model.Store, st State, keep fun
 		return err
 	}
 	return swapDir(root, name, tmp)
+}
+
+// removeStale removes the temporary folders of saves that a crash cut short.
+func removeStale(root, name string) error {
+	stale, err := filepath.Glob(filepath.Join(root, "."+name+".tmp-*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range stale {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fillCheckpoint writes the files of a checkpoint and, last, DONE with their sums.
