@@ -54,15 +54,21 @@ func (c Config) shared(x *Node, b, size int) *Node {
 	return x
 }
 
-// Append returns the cache with the entries of next after it, [B, KVH, P+S, hd].
-// Inside one graph only; serving copies into its bucket instead.
+// Append returns the cache with the entries of next after it, [B, KVH, P+S, hd],
+// for further steps within the same graph. A cache shared by all rows is
+// repeated to the rows of next. Across graphs, the caller copies the entries
+// into its bucket instead.
 func Append(cache, next []KV) []KV {
+	join := func(a, b *Node) *Node {
+		if rows := b.Shape().Dimensions[0]; a.Shape().Dimensions[0] == 1 && rows > 1 {
+			dims := a.Shape().Dimensions
+			a = BroadcastToDims(a, rows, dims[1], dims[2], dims[3])
+		}
+		return Concatenate([]*Node{a, b}, 2)
+	}
 	out := make([]KV, len(cache))
 	for i := range cache {
-		out[i] = KV{
-			K: Concatenate([]*Node{cache[i].K, next[i].K}, 2),
-			V: Concatenate([]*Node{cache[i].V, next[i].V}, 2),
-		}
+		out[i] = KV{K: join(cache[i].K, next[i].K), V: join(cache[i].V, next[i].V)}
 	}
 	return out
 }

@@ -1,9 +1,11 @@
 package decoder
 
 import (
+	"math/rand/v2"
+
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // graph code reads as formulas
+	"github.com/gomlx/gomlx/core/tensors"
 )
 
 // dropout makes keep masks from a counter and a seed, with no state: the same
@@ -11,23 +13,34 @@ import (
 // bit for bit and a validation pass in between changes nothing. The generator of
 // the model store would give neither, and costs an update a step.
 //
-// The noise is the shader hash u(x) = frac(43758.5453 * sin(x)), applied twice:
-// once to each row and each column number (arguments kept small, so that float32
-// still tells neighbours apart), once to a mix of both; a last rotation by the
-// row's own noise evens out the hash's slight excess near its ends. It is not a
-// good generator in general; it is checked for what dropout needs: rate, and no
-// correlation of neighbours, rows, columns, layers or seeds. Backends differ in
-// the last digit of sin, so masks are not equal across backends.
+// The noise of cell (i, j) is frac(43758.5453 * sin((r_i + p) * (c_j + q)) + r_i):
+// the known shader hash over a product of a row and a column number, r and c
+// fixed random numbers of 24 bits, p and q functions of seed and salt. The
+// product, not a sum, so that no two rows or columns are alike under every seed;
+// the last rotation by r_i evens out the hash, which has an excess near its ends
+// and, in float32, steps of 1/256. It is not a good generator in general; it is
+// checked for what dropout needs: the rate, and no correlation of neighbours,
+// rows, salts or seeds. Backends differ in the last digit of sin, so masks are
+// not equal across backends.
 type dropout struct {
 	seed *Node // scalar float32
 	rate float64
-	rows int
-	cols int
+	row  *Node // [rows, 1] float32 in [0, 1)
+	col  *Node // [1, cols]
 }
 
 // newDropout prepares masks for [rows, cols] outputs.
 func newDropout(seed *Node, rate float64, rows, cols int) *dropout {
-	return &dropout{seed: ConvertDType(seed, dtypes.Float32), rate: rate, rows: rows, cols: cols}
+	rng := rand.New(rand.NewPCG(0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9))
+	numbers := func(dims ...int) *Node {
+		flat := make([]float32, dims[0]*dims[1])
+		for i := range flat {
+			flat[i] = rng.Float32()
+		}
+		return ConstTensor(seed.Graph(), tensors.FromFlatDataAndDimensions(flat, dims...))
+	}
+	col := numbers(1, cols) // first, so that columns do not depend on the number of rows
+	return &dropout{seed: ConvertDType(seed, dtypes.Float32), rate: rate, row: numbers(rows, 1), col: col}
 }
 
 // apply zeroes a share rate of x [rows, cols] and scales the rest by 1/(1-rate),
@@ -44,18 +57,16 @@ func (d *dropout) apply(x *Node, salt int) *Node {
 
 // noise returns values of [0, 1), [rows, cols] float32.
 func (d *dropout) noise(salt int) *Node {
-	g := d.seed.Graph()
-	seed := hash(AddScalar(MulScalar(d.seed, 0.7548777), 3.1+1.6180340*float64(salt)))
-	rows := MulScalar(Iota(g, shapes.Make(dtypes.Float32, d.rows, 1), 0), 12.9898)
-	cols := MulScalar(Iota(g, shapes.Make(dtypes.Float32, 1, d.cols), 1), 78.233)
-	row := hash(Add(rows, MulScalar(seed, 977.3)))
-	col := hash(Add(cols, MulScalar(seed, 613.9)))
-	mixed := hash(Add(MulScalar(row, 1031.7), MulScalar(col, 887.3)))
-	return frac(Add(mixed, row))
+	// A smaller factor than the cells': 2^15 steps each, not 2^8.
+	shift := func(k float64) *Node {
+		phase := AddScalar(MulScalar(d.seed, k), 3.1+1.618034*float64(salt))
+		return AddScalar(MulScalar(frac(MulScalar(Sin(phase), 437.585)), 30), 20)
+	}
+	row := Add(MulScalar(d.row, 30), shift(0.7548777))
+	col := Add(MulScalar(d.col, 30), shift(0.5698403))
+	cell := MulScalar(Sin(Mul(row, col)), 43758.5453)
+	return frac(Add(cell, d.row))
 }
-
-// hash is frac(43758.5453 * sin(x)).
-func hash(x *Node) *Node { return frac(MulScalar(Sin(x), 43758.5453)) }
 
 // frac returns x - floor(x), in [0, 1).
 func frac(x *Node) *Node { return Sub(x, Floor(x)) }

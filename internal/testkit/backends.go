@@ -19,7 +19,7 @@ import (
 func Backends(t testing.TB) map[string]compute.Backend {
 	t.Helper()
 	all := make(map[string]compute.Backend)
-	be, err := gobackend.New("")
+	be, err := gobackend.New("ops_sequential") // as package engine opens it
 	if err != nil {
 		t.Fatalf("open the go backend: %v", err)
 	}
