@@ -269,3 +269,34 @@ func TestPanicOfTheCallerIsNotCaught(t *testing.T) {
 	_, err := Read(t.Context(), []string{path}, Options{Format: Actions}, func(*poi.Action) error { panic("mine") })
 	t.Errorf("Read returned %v", err)
 }
+
+// fullDisk takes some bytes and fails then.
+type fullDisk struct{ left int }
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if d.left -= len(p); d.left < 0 {
+		return 0, errors.New("no space left on device")
+	}
+	return len(p), nil
+}
+
+// Wherever the disk fills up, the writer says so: no encoding swallows the error
+// of a flush or a close.
+func TestFullDiskIsSeen(t *testing.T) {
+	a := poi.Action{User: "u", POI: "p", Lat: 1, Lng: 2, TimeMS: 1333476009000, Type: "click"}
+	for _, name := range nativeNames {
+		enc, gz, err := encodingOf(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := &fullDisk{left: 1 << 20}
+		if _, err := writeTo(all, enc, gz, Each([]poi.Action{a})); err != nil {
+			t.Fatal(name, err)
+		}
+		for _, left := range []int{0, (1<<20 - all.left) / 2, 1<<20 - all.left - 1} {
+			if _, err := writeTo(&fullDisk{left: left}, enc, gz, Each([]poi.Action{a})); err == nil || !strings.Contains(err.Error(), "no space left") {
+				t.Errorf("%s with room for %d bytes: error %v", name, left, err)
+			}
+		}
+	}
+}
