@@ -95,7 +95,10 @@ func findPlugin(name, env string, others []string) (string, error) {
 		}
 		return path, nil
 	}
-	found := pjrt.AvailablePlugins()
+	found, err := availablePlugins()
+	if err != nil {
+		return "", fmt.Errorf("%w; remove that file, or set %s to a good one", err, env)
+	}
 	if path := found[name]; path != "" {
 		return path, nil
 	}
@@ -113,6 +116,17 @@ func findPlugin(name, env string, others []string) (string, error) {
 	}
 	return "", fmt.Errorf("%w: no XLA plugin for %s; set %s to its .so file, or PJRT_PLUGIN_LIBRARY_PATH to the folder of pjrt_c_api_%s_plugin.so",
 		ErrUnavailable, name, env, name)
+}
+
+// availablePlugins are the plugins on the search path by name. The bindings load
+// each to see whether it is one, and crash on a file that does not load.
+func availablePlugins() (found map[string]string, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: a plugin file pjrt_*.so on the search path does not load (%v)", ErrUnavailable, r)
+		}
+	}()
+	return pjrt.AvailablePlugins(), nil
 }
 
 // openXLA opens the plugin at an absolute path. A comma would end the path in

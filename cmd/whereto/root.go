@@ -107,10 +107,8 @@ func asUsage(cmd *cobra.Command, err error) error {
 
 // execute runs the program and returns its exit status.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRootCmd()
+	root := newRootCmd(stdout, stderr)
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
@@ -124,7 +122,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 1
 }
 
-func newRootCmd() *cobra.Command {
+func newRootCmd(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "whereto",
 		Short:         "Predict where a person wants to go next",
@@ -139,6 +137,8 @@ func newRootCmd() *cobra.Command {
 			return unknownCommand(cmd, args[0])
 		},
 	}
+	root.SetOut(stdout) // before the completion command is made, which keeps the writer it sees
+	root.SetErr(stderr)
 	root.SetVersionTemplate("whereto {{.Version}}\n")
 	root.SetFlagErrorFunc(asUsage)
 	f := root.PersistentFlags()
@@ -191,6 +191,7 @@ func markUsage(c *cobra.Command) {
 
 // unknownCommand names the nearest commands, if any is near.
 func unknownCommand(cmd *cobra.Command, name string) error {
+	cmd.SuggestionsMinimumDistance = 2 // letters that may be wrong; cobra's own default for its suggestions
 	if near := cmd.SuggestionsFor(name); len(near) > 0 {
 		return usageError(cmd, "unknown command %q for %q; did you mean %s?", name, cmd.CommandPath(), strings.Join(near, " or "))
 	}
