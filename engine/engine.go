@@ -13,9 +13,10 @@
 //
 // Libraries are found as follows.
 //   - onnx: the file named by ONNXRUNTIME_SHARED_LIBRARY_PATH, else the one that
-//     Setup put in the user's cache folder (CachedLibrary). It uses as many
-//     threads as there are physical cores in the process's CPU set; the backend
-//     has no setting for it, so limit them from outside (taskset, cgroup cpuset).
+//     Setup put in the user's cache folder (CachedLibrary). It starts one
+//     thread for each physical core of the machine and binds all but the first to
+//     a core of their own, whatever taskset says; the backend has no setting for
+//     it. Two such processes at once compete for the same cores.
 //   - xla:cuda, xla:cpu: the plugin named by WHERETO_XLA_CUDA_PLUGIN or
 //     WHERETO_XLA_CPU_PLUGIN (an absolute path, any file name, for instance the
 //     xla_cuda_plugin.so of a JAX installation), else a file
