@@ -3,7 +3,10 @@ package training
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
+
+	"github.com/gomlx/compute"
 )
 
 // Config is the training section of a recipe.
@@ -21,6 +24,7 @@ type Config struct {
 	Beta2             float64            `yaml:"beta2"`
 	Eps               float64            `yaml:"eps"`
 	ClipNorm          float64            `yaml:"clip_norm"`  // of all gradients together; 0: off
+	Update            string             `yaml:"update"`     // where AdamW runs: "graph", "host", or "auto": host if Go reaches the backend's buffers
 	Accumulate        int                `yaml:"accumulate"` // batches a step
 	EMADecay          float64            `yaml:"ema_decay"`  // 0: off; else validation and "best" use the average
 	EvalEvery         int                `yaml:"eval_every"` // epochs; 0: only at the end
@@ -36,7 +40,7 @@ type Config struct {
 // Defaults returns the settings a recipe starts from.
 func Defaults() Config {
 	return Config{Seed: 1, Epochs: 10, LR: 1e-3, MinLR: 1e-4, Warmup: 250, Decay: 0.01, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
-		ClipNorm: 1, Accumulate: 1, EvalEvery: 1, KeepBest: "acc@1", CheckpointMinutes: 5, LogEvery: 20, Prefetch: 4}
+		ClipNorm: 1, Update: "auto", Accumulate: 1, EvalEvery: 1, KeepBest: "acc@1", CheckpointMinutes: 5, LogEvery: 20, Prefetch: 4}
 }
 
 // Check returns ErrBadConfig for the first setting outside its range.
@@ -59,12 +63,20 @@ func (c Config) Check() error {
 			return fmt.Errorf("%s is %v, must be in [%v, %v]: %w", r.name, r.v, r.min, r.max, ErrBadConfig)
 		}
 	}
+	if !slices.Contains([]string{"", "auto", "host", "graph"}, c.Update) {
+		return fmt.Errorf("update is %q, must be auto, host or graph: %w", c.Update, ErrBadConfig)
+	}
 	for prefix, f := range c.LRScale {
 		if !(f >= 0 && f <= 1000) {
 			return fmt.Errorf("lr_scale of %q is %v, must be in [0, 1000]: %w", prefix, f, ErrBadConfig)
 		}
 	}
 	return nil
+}
+
+// onHost reports whether AdamW runs in Go.
+func (c Config) onHost(b compute.Backend) bool {
+	return c.Update == "host" || (c.Update != "graph" && b.HasSharedBuffers())
 }
 
 // Rate returns the learning rate of update number step (from 1) of total: linear

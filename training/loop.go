@@ -72,7 +72,7 @@ func (l *loop) run(ctx context.Context) (err error) {
 	if l.step, err = newStepper(l.Options, l.cfg); err != nil {
 		return err
 	}
-	defer l.step.close()
+	defer func() { err = errors.Join(err, l.step.close()) }()
 	if err := l.begin(ctx); err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (l *loop) oneStep(n int) error {
 			return err
 		}
 		noise := noiseSeed(l.cfg.Seed, l.state.Epoch, index)
-		if out, err = l.step.batch(b, l.step.hyper(number, l.total, noise, b.Weight)); err != nil {
+		if out, err = l.step.batch(b, l.step.at(number, l.total, noise, b.Weight)); err != nil {
 			return fmt.Errorf("epoch %d, batch %d: %w", l.state.Epoch, index, err)
 		}
 		if !isFinite(out.loss) {
@@ -186,12 +186,11 @@ func (l *loop) oneStep(n int) error {
 		tokens, flops, compiled = tokens+b.Tokens, flops+out.flops, compiled+out.compiled
 		l.window.addAux(out.aux, b.Weight)
 	}
-	if l.step.apply != nil {
-		applied, err := l.step.update(l.step.hyper(number, l.total, 0, 1/weight))
-		if err != nil {
+	if l.step.separate() {
+		var err error
+		if out.norm, err = l.step.update(l.step.at(number, l.total, 0, 1/weight)); err != nil {
 			return fmt.Errorf("epoch %d, batches %d to %d: %w", l.state.Epoch, l.state.Batch, l.state.Batch+used-1, err)
 		}
-		out.norm = applied.norm
 	}
 	if !isFinite(out.norm) {
 		return l.notFinite(l.state.Batch+used-1, out)

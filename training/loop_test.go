@@ -26,10 +26,10 @@ var goldenLosses = []float64{
 }
 
 func TestTenGoldenLosses(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b compute.Backend) {
+	eachBackend(t, func(t *testing.T, b compute.Backend, update string) {
 		o, cfg := toyOptions(b), toyConfig()
 		o.Batches, o.Run = toyBatches{steps: 10, sizes: []int{8}}, newRun(t)
-		cfg.Epochs, cfg.LogEvery = 1, 1
+		cfg.Epochs, cfg.LogEvery, cfg.Update = 1, 1, update
 		mustTrain(t, o, cfg)
 		var got []float64
 		records, err := o.Run.ReadMetrics()
@@ -53,10 +53,10 @@ func TestTenGoldenLosses(t *testing.T) {
 }
 
 func TestOverfitsOneBatch(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b compute.Backend) {
+	eachBackend(t, func(t *testing.T, b compute.Backend, update string) {
 		o, cfg := toyOptions(b), toyConfig()
 		o.Batches = toyBatches{steps: 150, sizes: []int{6}, one: true}
-		cfg.Epochs, cfg.Decay, cfg.LR = 1, 0, 0.08
+		cfg.Epochs, cfg.Decay, cfg.LR, cfg.Update = 1, 0, 0.08, update
 		res := mustTrain(t, o, cfg)
 		if res.LastLoss > 0.01 {
 			t.Errorf("loss %v after %d steps on one batch, want below 0.01", res.LastLoss, res.Steps)
@@ -67,14 +67,14 @@ func TestOverfitsOneBatch(t *testing.T) {
 // Eight rows in one batch, or two batches of 4, or unequal 6 and 2, are the same
 // update: gradients are averaged by weight.
 func TestAccumulationEqualsOneBatch(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b compute.Backend) {
+	eachBackend(t, func(t *testing.T, b compute.Backend, update string) {
 		var want map[string][]float32
 		for _, c := range []struct {
 			split      []int
 			accumulate int
 		}{{[]int{8}, 1}, {[]int{4, 4}, 2}, {[]int{6, 2}, 2}, {[]int{2, 2, 2, 2}, 4}} {
 			o, cfg := toyOptions(b), toyConfig()
-			o.Batches, cfg.Accumulate, cfg.Epochs = splitBatches{c.split, 6}, c.accumulate, 1
+			o.Batches, cfg.Accumulate, cfg.Epochs, cfg.Update = splitBatches{c.split, 6}, c.accumulate, 1, update
 			if res := mustTrain(t, o, cfg); res.Steps != 6 {
 				t.Fatalf("%v: %d steps, want 6", c.split, res.Steps)
 			}
@@ -137,10 +137,10 @@ func (s stopAfter) Batch(ctx context.Context, epoch, step int) (Batch, error) {
 // N steps are k steps, a stop, and N-k steps more, bit for bit: weights,
 // moments, averages, records and the best choice.
 func TestResumeIsBitExact(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b compute.Backend) {
+	eachBackend(t, func(t *testing.T, b compute.Backend, update string) {
 		for _, accumulate := range []int{1, 2} {
 			cfg := toyConfig()
-			cfg.Accumulate, cfg.EMADecay, cfg.Prefetch = accumulate, 0.9, 0
+			cfg.Accumulate, cfg.EMADecay, cfg.Prefetch, cfg.Update = accumulate, 0.9, 0, update
 			make := func() Options {
 				o := toyOptions(b)
 				o.Model, o.Run = toyModel{dropout: true}, newRun(t)
@@ -206,10 +206,10 @@ func compareRecords(t *testing.T, at any, a, b *run.Run) {
 
 // A bad batch ends training; weights and checkpoint are as after the last good step.
 func TestNotFiniteLeavesWeights(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b compute.Backend) {
+	eachBackend(t, func(t *testing.T, b compute.Backend, update string) {
 		for _, accumulate := range []int{1, 2} {
 			cfg := toyConfig()
-			cfg.Accumulate, cfg.CheckpointSteps, cfg.EMADecay = accumulate, 1, 0.9
+			cfg.Accumulate, cfg.CheckpointSteps, cfg.EMADecay, cfg.Update = accumulate, 1, 0.9, update
 			o := toyOptions(b)
 			o.Run = newRun(t)
 			o.Batches = toyBatches{steps: 5, sizes: []int{8}, bad: func(epoch, step int, b *Batch) {

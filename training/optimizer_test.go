@@ -67,10 +67,10 @@ func TestAdamWAgainstOracle(t *testing.T) {
 		f := func(k int) float32 { return float32(math.Sin(float64(7*i+k)) * math.Pow(3, float64(k%4-2))) }
 		src.grads = append(src.grads, [3][]float32{{f(0), f(1), f(2), f(3)}, {f(4), f(5)}, {f(6), f(7)}})
 	}
-	eachBackend(t, func(t *testing.T, b compute.Backend) {
+	eachBackend(t, func(t *testing.T, b compute.Backend, update string) {
 		cfg := Config{Seed: 1, Epochs: 1, LR: 0.02, MinLR: 0.002, Warmup: 2, Decay: 0.1, NoDecay: []string{"embed"},
 			LRScale: map[string]float64{"embed": 0.5, "": 1}, Beta1: 0.9, Beta2: 0.95, Eps: 1e-3, ClipNorm: 2, Accumulate: 1,
-			EMADecay: 0.3, LogEvery: 1}
+			EMADecay: 0.3, LogEvery: 1, Update: update}
 		o := Options{Backend: b, Store: model.NewStore(), Model: linearModel{}, Batches: src, Progress: Progress{Mode: "none"}}
 		mustTrain(t, o, cfg)
 		want := map[string]*oracle{
@@ -156,10 +156,10 @@ func (rootBatches) Batch(_ context.Context, _, step int) (Batch, error) {
 }
 
 func TestBadGradientWithGoodLoss(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b compute.Backend) {
+	eachBackend(t, func(t *testing.T, b compute.Backend, update string) {
 		for _, accumulate := range []int{1, 2} {
 			train := func(steps int) (map[string][]float32, error) {
-				cfg := Config{Epochs: 1, MaxSteps: steps, LR: 0.1, MinLR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Accumulate: accumulate, EMADecay: 0.5, LogEvery: 1}
+				cfg := Config{Epochs: 1, MaxSteps: steps, LR: 0.1, MinLR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Accumulate: accumulate, EMADecay: 0.5, LogEvery: 1, Update: update}
 				o := Options{Backend: b, Store: model.NewStore(), Model: rootModel{}, Batches: rootBatches{}, Progress: Progress{Mode: "none"}}
 				_, err := Train(context.Background(), o, cfg)
 				return weights(o.Store, persistent), err

@@ -2,6 +2,7 @@ package training
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -36,7 +37,7 @@ const planSamples = 8
 // batches and counts. The store of o gets its variables with first values.
 // gflops is the measured speed of matrix products in 1e9 operations a second; 0
 // if unknown.
-func NewPlan(ctx context.Context, o Options, cfg Config, gflops float64) (Plan, error) {
+func NewPlan(ctx context.Context, o Options, cfg Config, gflops float64) (p Plan, err error) {
 	if err := cfg.Check(); err != nil {
 		return Plan{}, err
 	}
@@ -44,8 +45,8 @@ func NewPlan(ctx context.Context, o Options, cfg Config, gflops float64) (Plan, 
 	if err != nil {
 		return Plan{}, err
 	}
-	defer s.close()
-	p := Plan{Steps: cfg.totalSteps(o.Batches)}
+	defer func() { err = errors.Join(err, s.close()) }()
+	p.Steps = cfg.totalSteps(o.Batches)
 	n := o.Batches.Steps(0)
 	if n < 1 {
 		return Plan{}, fmt.Errorf("plan: epoch 0 has %d batches: %w", n, ErrBadBatch)
@@ -79,7 +80,7 @@ func NewPlan(ctx context.Context, o Options, cfg Config, gflops float64) (Plan, 
 	}
 	p.GradientBytes = p.WeightBytes
 	for v := range o.Store.IterVariables() {
-		if !IsModelPath(v.Path()) {
+		if strings.HasPrefix(v.Path(), optimizerScope) || strings.HasPrefix(v.Path(), emaScope) {
 			p.OptimizerBytes += v.Shape().ByteSize()
 		}
 	}

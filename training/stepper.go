@@ -15,17 +15,19 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 )
 
-// stepper runs the training graphs. With one batch a step, forward, backward
-// and update are one execution; else each batch adds its weighted gradient to
-// /optimizer/sum and a second graph applies the sum.
+// stepper runs the training graphs. Where Go reaches the backend's buffers (CPU),
+// the graph gives the gradients and hostUpdate does the rest. Else, with one
+// batch a step, forward, backward and update are one execution; with more, each
+// batch adds its weighted gradient to /optimizer/sum and a second graph applies
+// the sum.
 type stepper struct {
 	backend compute.Backend
 	store   *model.Store
 	model   Model
 	cfg     Config
-	fused   *model.Exec // Accumulate == 1
-	gather  *model.Exec // Accumulate > 1: sums gradients
-	apply   *model.Exec
+	pass    *model.Exec       // one batch
+	apply   *model.Exec       // the update, if it is a graph of its own
+	host    *hostUpdate       // the update, if it is done in Go
 	params  []*model.Variable // set while building the first graph
 
 	costs        map[string]graphCost // by shape of the inputs, one entry a compilation
@@ -43,21 +45,21 @@ type outcome struct {
 
 func newStepper(o Options, cfg Config) (*stepper, error) {
 	s := &stepper{backend: o.Backend, store: o.Store, model: o.Model, cfg: cfg, costs: map[string]graphCost{}}
-	var err error
-	if cfg.Accumulate == 1 {
-		s.fused, err = model.NewExec(o.Backend, o.Store, s.buildFused)
-	} else {
-		s.gather, err = model.NewExec(o.Backend, o.Store, s.buildGather)
-		if err == nil {
-			s.apply, err = model.NewExec(o.Backend, o.Store, s.buildApply)
-		}
+	build := s.buildFused
+	switch {
+	case cfg.onHost(o.Backend):
+		build, s.host = s.buildGrads, &hostUpdate{cfg: cfg, store: o.Store}
+	case cfg.Accumulate > 1:
+		build = s.buildGather
 	}
-	if err != nil {
+	var err error
+	if s.pass, err = model.NewExec(o.Backend, o.Store, build); err != nil {
 		return nil, fmt.Errorf("prepare training: %w", err)
 	}
-	for _, e := range []*model.Exec{s.fused, s.gather, s.apply} {
-		if e != nil {
-			e.SetMaxCache(-1)
+	s.pass.SetMaxCache(-1)
+	if s.host == nil && cfg.Accumulate > 1 {
+		if s.apply, err = model.NewExec(o.Backend, o.Store, s.buildApply); err != nil {
+			return nil, fmt.Errorf("prepare training: %w", err)
 		}
 	}
 	return s, nil
@@ -151,12 +153,8 @@ func (s *stepper) prepare(b Batch) error {
 		}
 		list = append(list, t.Shape())
 	}
-	exec := s.fused
-	if exec == nil {
-		exec = s.gather
-	}
 	start := time.Now()
-	if _, err := exec.Compile(list...); err != nil {
+	if _, err := s.pass.Compile(list...); err != nil {
 		return fmt.Errorf("build the training graph for the first batch: %w", err)
 	}
 	s.costs[shapeKey(b)] = s.built
@@ -169,31 +167,46 @@ func (s *stepper) prepare(b Batch) error {
 	if err := s.store.InitializeVariables(s.backend, nil); err != nil {
 		return fmt.Errorf("initialise the weights: %w", err)
 	}
+	if s.host != nil {
+		if err := s.host.prepare(s.params); err != nil {
+			return fmt.Errorf("initialise the optimiser: %w", err)
+		}
+	}
 	return nil
 }
 
-// hyper fills the host's numbers for update number step (from 1).
-func (s *stepper) hyper(step, total int, noise float32, weight float64) *tensors.Tensor {
+// numbers are what the host computes for a batch or an update, in float64.
+type numbers struct {
+	rate       float64 // learning rate
+	fix1, fix2 float64 // 1/(1-beta^t)
+	ema        float64 // decay of the averaged weights
+	noise      float32 // dropout seed
+	weight     float64 // of the batch; for an update 1/sum of weights
+}
+
+// at returns the numbers of update number step (from 1).
+func (s *stepper) at(step, total int, noise float32, weight float64) numbers {
+	return numbers{rate: s.cfg.Rate(step, total), fix1: 1 / (1 - math.Pow(s.cfg.Beta1, float64(step))),
+		fix2: 1 / (1 - math.Pow(s.cfg.Beta2, float64(step))), ema: s.cfg.emaDecay(step), noise: noise, weight: weight}
+}
+
+// tensor packs the numbers as the first input of a training graph.
+func (n numbers) tensor() *tensors.Tensor {
 	h := make([]float32, hyperSize)
-	h[hyperRate] = float32(s.cfg.Rate(step, total))
-	h[hyperFix1] = float32(1 / (1 - math.Pow(s.cfg.Beta1, float64(step))))
-	h[hyperFix2] = float32(1 / (1 - math.Pow(s.cfg.Beta2, float64(step))))
-	h[hyperEMA] = float32(s.cfg.emaDecay(step))
-	h[hyperNoise] = noise
-	h[hyperWeight] = float32(weight)
+	h[hyperRate], h[hyperFix1], h[hyperFix2] = float32(n.rate), float32(n.fix1), float32(n.fix2)
+	h[hyperEMA], h[hyperNoise], h[hyperWeight] = float32(n.ema), n.noise, float32(n.weight)
 	return tensors.FromFlatDataAndDimensions(h, hyperSize)
 }
 
-// batch runs forward and backward on b, and the update too if Accumulate is 1.
-func (s *stepper) batch(b Batch, hyper *tensors.Tensor) (outcome, error) {
-	exec := s.fused
-	if exec == nil {
-		exec = s.gather
-	}
-	args := []any{hyper}
+// separate reports whether update must follow the batches of a step.
+func (s *stepper) separate() bool { return s.host != nil || s.apply != nil }
+
+// batch runs forward and backward on b, and the update too unless separate.
+func (s *stepper) batch(b Batch, n numbers) (out outcome, err error) {
+	args := []any{n.tensor()}
 	defer func() {
 		for _, a := range args {
-			a.(*tensors.Tensor).MustFinalizeAll()
+			err = errors.Join(err, a.(*tensors.Tensor).FinalizeAll())
 		}
 	}()
 	for i, in := range b.Inputs {
@@ -205,13 +218,17 @@ func (s *stepper) batch(b Batch, hyper *tensors.Tensor) (outcome, error) {
 	}
 	key, start := shapeKey(b), time.Now()
 	cost, known := s.costs[key]
-	results, err := exec.Call(args...)
+	results, err := s.pass.Call(args...)
 	if err != nil {
 		return outcome{}, fmt.Errorf("run the training graph: %w", err)
 	}
-	out, err := unpack(results)
-	if err != nil {
+	if out, err = unpack(results[0]); err != nil {
 		return outcome{}, err
+	}
+	if s.host != nil {
+		if err := s.host.take(results[1:], n.weight); err != nil {
+			return outcome{}, fmt.Errorf("read the gradients: %w", err)
+		}
 	}
 	if !known {
 		cost = s.built
@@ -222,22 +239,25 @@ func (s *stepper) batch(b Batch, hyper *tensors.Tensor) (outcome, error) {
 	return out, nil
 }
 
-// update applies the gathered gradients.
-func (s *stepper) update(hyper *tensors.Tensor) (outcome, error) {
-	defer hyper.MustFinalizeAll()
-	results, err := s.apply.Call(hyper)
-	if err != nil {
-		return outcome{}, fmt.Errorf("run the update graph: %w", err)
+// update applies the gradients of the step; n.weight is 1/sum of weights.
+func (s *stepper) update(n numbers) (norm float64, err error) {
+	if s.host != nil {
+		return s.host.apply(s.params, n)
 	}
-	return unpack(results)
+	input := n.tensor()
+	defer func() { err = errors.Join(err, input.FinalizeAll()) }()
+	results, err := s.apply.Call(input)
+	if err != nil {
+		return 0, fmt.Errorf("run the update graph: %w", err)
+	}
+	out, err := unpack(results[0])
+	return out.norm, err
 }
 
-func unpack(results []*tensors.Tensor) (outcome, error) {
-	if len(results) != 1 {
-		return outcome{}, fmt.Errorf("training graph gave %d results, want 1", len(results))
-	}
-	values, err := tensors.CopyFlatData[float32](results[0])
-	if err = errors.Join(err, results[0].FinalizeAll()); err != nil {
+// unpack reads what report packed.
+func unpack(result *tensors.Tensor) (outcome, error) {
+	values, err := tensors.CopyFlatData[float32](result)
+	if err = errors.Join(err, result.FinalizeAll()); err != nil {
 		return outcome{}, fmt.Errorf("read the results of a step: %w", err)
 	}
 	out := outcome{loss: float64(values[0]), norm: float64(values[1])}
@@ -247,13 +267,16 @@ func unpack(results []*tensors.Tensor) (outcome, error) {
 	return out, nil
 }
 
-// close frees the compiled graphs.
-func (s *stepper) close() {
-	for _, e := range []*model.Exec{s.fused, s.gather, s.apply} {
-		if e != nil {
-			e.Finalize()
-		}
+// close frees the compiled graphs, and gradients that a failed step left.
+func (s *stepper) close() error {
+	s.pass.Finalize()
+	if s.apply != nil {
+		s.apply.Finalize()
 	}
+	if s.host != nil {
+		return release(s.host.grads)
+	}
+	return nil
 }
 
 // shapeKey names the shape of a batch.

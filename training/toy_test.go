@@ -157,9 +157,12 @@ func mustTrain(t *testing.T, o Options, cfg Config) Result {
 	return res
 }
 
-// eachBackend runs a test on every backend of this machine.
-func eachBackend(t *testing.T, f func(t *testing.T, b compute.Backend)) {
+// eachBackend runs a test on every backend of this machine, with the update on
+// the host and in the graph.
+func eachBackend(t *testing.T, f func(t *testing.T, b compute.Backend, update string)) {
 	for name, b := range testkit.Backends(t) {
-		t.Run(name, func(t *testing.T) { f(t, b) })
+		for _, update := range []string{"host", "graph"} {
+			t.Run(name+"/"+update, func(t *testing.T) { f(t, b, update) })
+		}
 	}
 }
