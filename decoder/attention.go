@@ -36,9 +36,8 @@ func (p *pass) attention(s *model.Scope, x *Node, past *KV) (*Node, KV) {
 
 // project returns rotated queries [B, H, T, hd], scaled by 1/sqrt(hd), rotated
 // keys and values [B, KVH, T, hd]. The scale goes into the query weights, which
-// are far smaller than the scores. The rotation comes after the transposition:
-// its tables then repeat over whole [T, hd] planes and not over single heads,
-// which ONNX Runtime multiplies a third of a training step faster.
+// are far smaller than the scores. The rotation comes after the transposition, so
+// that its tables repeat over whole [T, hd] planes and not over single heads.
 func (p *pass) project(s *model.Scope, x *Node) (q, k, v *Node) {
 	c, g, dtype := p.c, x.Graph(), x.DType()
 	h, kvh, hd := c.Heads, c.kvHeads(), c.headDim()

@@ -46,12 +46,12 @@ type server struct {
 func newServer(t *testing.T, s *server, st *model.Store, exec func(fn func(*model.Scope, []*Node) []*Node) *model.Exec) {
 	t.Helper()
 	s.prefill = exec(func(sc *model.Scope, in []*Node) []*Node {
-		hidden, kv := decoder.Prefill(sc.At("decoder"), s.c, decoder.Inputs{X: in[0], Positions: in[1]})
+		hidden, kv := decoder.Prefill(sc.At("decoder"), s.c, decoder.Inputs{X: in[0], Positions: in[1], Bias: in[2]})
 		return append([]*Node{hidden}, nodesOf(kv)...)
 	})
 	s.step = exec(func(sc *model.Scope, in []*Node) []*Node {
 		hidden, kv := decoder.Step(sc.At("decoder"), s.c,
-			decoder.StepInputs{X: in[0], Positions: in[1], Mask: in[2], Cache: cacheOf(in[3:])})
+			decoder.StepInputs{X: in[0], Positions: in[1], Mask: in[2], Bias: in[3], Cache: cacheOf(in[4:])})
 		return append([]*Node{hidden}, nodesOf(kv)...)
 	})
 	for range s.c.Layers {
@@ -102,15 +102,32 @@ func (s *server) stepMask(n int, among func(q, k int) bool) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(flat, s.b, n, s.bucket+n)
 }
 
+// biasOf cuts a bias [b, H, total, total] to queries from..to and to the keys of
+// a step: those before from in a bucket of the given size, then the new ones.
+func (s *server) biasOf(whole []float64, total, from, to, bucket int) *tensors.Tensor {
+	keys := bucket + to - from
+	flat := make([]float64, s.b*s.c.Heads*(to-from)*keys)
+	for head := range s.b * s.c.Heads {
+		for q := from; q < to; q++ {
+			row := whole[(head*total+q)*total:][:total]
+			dst := flat[(head*(to-from)+q-from)*keys:][:keys]
+			copy(dst, row[:from])
+			copy(dst[bucket:], row[from:to])
+		}
+	}
+	return floats(dtypes.Float32, flat, s.b, s.c.Heads, to-from, keys)
+}
+
 // Prefill of 4 tokens, then steps of 1, 3 and 1 into a bucket of 16: the hidden
-// states must be those of one pass over all 9.
+// states must be those of one pass over all 9, with an attention bias too.
 func TestCachedDecodingEqualsRecomputation(t *testing.T) {
 	const b, total = 2, 9
 	for _, qkNorm := range []bool{false, true} {
 		c := tiny()
 		c.QKNorm = qkNorm
 		w := randomWeights(c, 31)
-		x := noise(rand.New(rand.NewPCG(32, 33)), b*total*c.Dim, 1)
+		rng := rand.New(rand.NewPCG(32, 33))
+		x, bias := noise(rng, b*total*c.Dim, 1), noise(rng, b*c.Heads*total*total, 1)
 		slice := func(from, to int) (*tensors.Tensor, *tensors.Tensor) {
 			var flat []float64
 			var pos []int32
@@ -123,8 +140,11 @@ func TestCachedDecodingEqualsRecomputation(t *testing.T) {
 		for name, be := range testkit.Backends(t) {
 			t.Run(name+map[bool]string{true: "/query-key norm"}[qkNorm], func(t *testing.T) {
 				st := storeOf(t, c, w, dtypes.Float32)
-				want := forwardOf(be, st, c, b, total, x, iota32(b, total), nil)
 				s := &server{c: c, b: b, bucket: 16}
+				allX, allPos := slice(0, total)
+				want := call(be, st, func(s *model.Scope, in []*Node) []*Node {
+					return []*Node{decoder.Forward(s.At("decoder"), c, decoder.Inputs{X: in[0], Positions: in[1], Bias: in[2]})}
+				}, allX, allPos, s.biasOf(bias, total, 0, total, 0))[0]
 				newServer(t, s, st, func(fn func(*model.Scope, []*Node) []*Node) *model.Exec { return model.MustNewExec(be, st, fn) })
 				check := func(hidden []float64, from, to int) {
 					t.Helper()
@@ -136,14 +156,14 @@ func TestCachedDecodingEqualsRecomputation(t *testing.T) {
 					}
 				}
 				xt, pt := slice(0, 4)
-				out := s.prefill.MustCall(xt, pt)
+				out := s.prefill.MustCall(xt, pt, s.biasOf(bias, total, 0, 4, 0))
 				check(values(out[0]), 0, 4)
 				s.keep(out[1:], 4)
 				for _, to := range []int{5, 8, 9} {
 					from := s.valid
 					xt, pt := slice(from, to)
 					mask := s.stepMask(to-from, func(q, k int) bool { return k <= q })
-					out := s.step.MustCall(append([]any{xt, pt, mask}, s.cache()...)...)
+					out := s.step.MustCall(append([]any{xt, pt, mask, s.biasOf(bias, total, from, to, s.bucket)}, s.cache()...)...)
 					check(values(out[0]), from, to)
 					s.keep(out[1:], to-from)
 				}

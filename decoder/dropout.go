@@ -43,6 +43,17 @@ func newDropout(seed *Node, rate float64, rows, cols int) *dropout {
 	return &dropout{seed: ConvertDType(seed, dtypes.Float32), rate: rate, row: numbers(rows, 1), col: col}
 }
 
+// Dropout zeroes a share rate of x (any shape of rank 1 or more) and scales the
+// rest by 1/(1-rate), with the stateless noise that the decoder itself uses: seed
+// is a scalar float32 in [0, 2^20), salt tells the places of one pass apart and
+// must not be one of the decoder's own, 0 to 2*Layers-1.
+func Dropout(x, seed *Node, rate float64, salt int) *Node {
+	dims := x.Shape().Dimensions
+	cols := dims[len(dims)-1]
+	flat := Reshape(x, -1, cols)
+	return Reshape(newDropout(seed, rate, flat.Shape().Dimensions[0], cols).apply(flat, salt), dims...)
+}
+
 // apply zeroes a share rate of x [rows, cols] and scales the rest by 1/(1-rate),
 // which keeps the expectation. salt tells the places of one pass apart. A nil
 // receiver returns x.

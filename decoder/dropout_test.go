@@ -74,6 +74,30 @@ func TestDropoutNoise(t *testing.T) {
 	}
 }
 
+// Dropout of any shape is the decoder's own dropout of its rows, and its gradient
+// is its own mask.
+func TestDropoutOfAnyShape(t *testing.T) {
+	for name, be := range testkit.Backends(t) {
+		t.Run(name, func(t *testing.T) {
+			out, err := CallOnceN(be, func(seed *Node) []*Node {
+				x := MulScalar(Ones(seed.Graph(), shapes.Make(dtypes.Float32, 8, 4, 16)), 3)
+				y := Dropout(x, seed, 0.4, 9)
+				return []*Node{y, Gradient(ReduceAllSum(y), x)[0]}
+			}, float32(7))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := masksOf(t, be, 0.4, 32, 16, 9, 7)
+			y, g := tensors.MustCopyFlatData[float32](out[0]), tensors.MustCopyFlatData[float32](out[1])
+			for i, m := range want {
+				if g[i] != m || math.Abs(float64(y[i]-3*m)) > 1e-6 {
+					t.Fatalf("value %d: %g with gradient %g, want %g and %g", i, y[i], g[i], 3*m, m)
+				}
+			}
+		})
+	}
+}
+
 // Dropout acts in training graphs with a seed only.
 func TestDropoutOnlyInTraining(t *testing.T) {
 	c := Default()
