@@ -29,7 +29,7 @@ type Config struct {
 }
 
 // Default is the setting of the shipped recipes.
-func Default() Config { return Config{MaxPast: 96, Next: 16, Near: 16, History: 1000} }
+func Default() Config { return Config{MaxPast: 96, Next: 16, Near: 32, History: 1000} }
 
 // Validate reports the first value out of range.
 func (c Config) Validate() error {
@@ -97,6 +97,12 @@ const (
 	kStart
 	kThreeDays
 	kSimilar
+	kHourDayAge
+	kHalfAge
+	kGapHour
+	kCompany
+	kAfter
+	kAfterHour
 	numKernels
 )
 
@@ -111,6 +117,7 @@ type past struct {
 	days          uint32
 	rank          int32 // 0 = most recently visited POI
 	current       float32
+	today         float32
 }
 
 // Builder computes evidence; it holds scratch memory, so one goroutine uses one.
@@ -123,12 +130,13 @@ type Builder struct {
 	past  []past
 	order []int32 // POIs by slot
 	cats  map[int32][2]float32
+	found []scored // places on offer
 }
 
 // NewBuilder returns a Builder over fitted statistics.
 func NewBuilder(s *Stats, cfg Config) *Builder {
 	return &Builder{stats: s, cfg: cfg, slot: make([]int32, len(s.places)), stamp: make([]int32, len(s.places)),
-		cats: map[int32][2]float32{}}
+		cats: map[int32][2]float32{}, company: map[int32]int{}}
 }
 
 // Gaussian kernels of the hour difference by minute, and decays by hour of age.
@@ -184,6 +192,8 @@ type moment struct {
 	lastCat       int32
 	gap           float64 // hours since the last visit, 0 if none
 	currentFrom   int     // first visit of the trajectory still open at the request
+	dayFrom       int     // first visit of the last 24 hours
+	today         int64   // start of the local day, which begins at four in the morning
 }
 
 func (b *Builder) moment(q *poi.Query) moment {
@@ -205,16 +215,24 @@ func (b *Builder) moment(q *poi.Query) moment {
 	if n > 1 {
 		m.last2 = m.history[n-2].POI
 	}
+	m.today = floorDiv(m.local-4*hourMS, dayMS)*dayMS + 4*hourMS
+	m.dayFrom = n
+	for m.dayFrom > 0 && m.local-at(m.history, m.dayFrom-1) <= dayMS {
+		m.dayFrom--
+	}
 	m.currentFrom = n
 	for end := m.local; m.currentFrom > 0; m.currentFrom-- {
-		at := localMS(m.history[m.currentFrom-1].TimeMS, m.history[m.currentFrom-1].OffsetMin)
-		if end-at > dayMS {
+		t := at(m.history, m.currentFrom-1)
+		if end-t > dayMS {
 			break
 		}
-		end = at
+		end = t
 	}
 	return m
 }
+
+// at is the local time of visit j.
+func at(h []poi.Visit, j int) int64 { return localMS(h[j].TimeMS, h[j].OffsetMin) }
 
 func hoursBetween(v poi.Visit, local int64) float64 {
 	return math.Max(0, float64(local-localMS(v.TimeMS, v.OffsetMin))/hourMS)
@@ -225,15 +243,32 @@ func (b *Builder) scan(m *moment) {
 	b.tick++
 	b.past, b.order = b.past[:0], b.order[:0]
 	clear(b.cats)
+	clear(b.company)
 	h := m.history
+	for _, v := range h[m.dayFrom:] {
+		b.company[v.POI] = 0
+	}
+	together, oldest := 0, 0
 	for j := range h {
 		v := &h[j]
+		for ; oldest < j && at(h, j)-at(h, oldest) > dayMS; oldest++ {
+			if n, ok := b.company[h[oldest].POI]; ok {
+				b.company[h[oldest].POI] = n - 1
+				together -= int(flag(n == 1))
+			}
+		}
 		if b.stamp[v.POI] != b.tick {
 			b.stamp[v.POI], b.slot[v.POI] = b.tick, int32(len(b.past))
 			b.past = append(b.past, past{nearest: 12, nearestRecent: 12, first: localMS(v.TimeMS, v.OffsetMin)})
 			b.order = append(b.order, v.POI)
 		}
-		b.visit(m, j, &b.past[b.slot[v.POI]])
+		p := &b.past[b.slot[v.POI]]
+		b.visit(m, j, p)
+		b.accompanied(m, j, p, together)
+		if n, ok := b.company[v.POI]; ok {
+			b.company[v.POI] = n + 1
+			together += int(flag(n == 0))
+		}
 	}
 	seen := int32(0)
 	for j := len(h) - 1; j >= 0; j-- {
@@ -244,10 +279,34 @@ func (b *Builder) scan(m *moment) {
 	}
 }
 
+// accompanied adds how much of the request's last day was also seen in the day
+// before visit j, and whether the request's last POI was.
+func (b *Builder) accompanied(m *moment, j int, p *past, together int) {
+	if together == 0 {
+		return
+	}
+	age, k2 := m.decays(j)
+	p.k[kCompany] += float32(together) * age
+	if b.company[m.last] > 0 {
+		p.k[kAfter] += age
+		p.k[kAfterHour] += k2
+	}
+}
+
+// decays are the 60-day and the two-hour kernels of visit j.
+func (m *moment) decays(j int) (a60, k2 float32) {
+	t := at(m.history, j)
+	diff := m.minute - mod(t, dayMS)/60_000
+	if diff < 0 {
+		diff = -diff
+	}
+	return ageKernel[2][min(max(0, m.local-t)/hourMS, int64(len(ageKernel[0])-1))], hourKernel[2][min(diff, 1440-diff)]
+}
+
 // visit adds visit j of the history to its POI.
 func (b *Builder) visit(m *moment, j int, p *past) {
 	h := m.history
-	at := localMS(h[j].TimeMS, h[j].OffsetMin)
+	at := at(h, j)
 	age := max(0, m.local-at)
 	ageHours := min(age/hourMS, int64(len(ageKernel[0])-1))
 	diff := m.minute - mod(at, dayMS)/60_000
@@ -277,6 +336,8 @@ func (b *Builder) visit(m *moment, j int, p *past) {
 	k[kDay] += sameDay
 	k[kWeekend] += sameEnd
 	k[kThreeDays] += k2 * flag(age < 3*dayMS)
+	k[kHourDayAge] += k1 * sameDay * a60
+	k[kHalfAge] += k05 * a30
 	similar := k2 * (0.4 + 0.6*sameEnd) * (0.2 + a60)
 	if j > 0 {
 		similar *= b.followed(m, j, k, k2, a60, at)
@@ -297,6 +358,7 @@ func (b *Builder) visit(m *moment, j int, p *past) {
 	if j >= m.currentFrom {
 		p.current++
 	}
+	p.today = max(p.today, flag(at >= m.today))
 	c := b.cats[b.stats.cat[h[j].POI]]
 	b.cats[b.stats.cat[h[j].POI]] = [2]float32{c[0] + 1, c[1] + k2}
 }
@@ -307,18 +369,19 @@ func (b *Builder) followed(m *moment, j int, k *[numKernels]float32, k2, a60 flo
 	h := m.history
 	prev := h[j-1].POI
 	like := float32(0.3)
+	x := math.Log1p(hoursBetween(h[j-1], at)) - math.Log1p(m.gap)
+	gap := float32(math.Exp(-2 * x * x))
+	k[kGapHour] += k2 * gap
 	if b.stats.cat[prev] == m.lastCat {
 		k[kCatNext] += a60
 		k[kCatNextHour] += k2
 		like = 0.8
 	}
 	if prev == m.last {
-		gap := hoursBetween(h[j-1], at)
-		x := math.Log1p(gap) - math.Log1p(m.gap)
 		k[kNext]++
 		k[kNextAge] += a60
 		k[kNextHour] += k2
-		k[kNextGap] += float32(math.Exp(-2 * x * x))
+		k[kNextGap] += gap
 		like = 3
 		if j > 1 && h[j-2].POI == m.last2 {
 			k[kNext2]++
@@ -397,43 +460,16 @@ func (b *Builder) candidates(q *poi.Query, m *moment, out *Set) {
 	b.propose(q, m, out)
 }
 
-// propose appends new places: others' next steps, then popular neighbours.
-func (b *Builder) propose(q *poi.Query, m *moment, out *Set) {
-	own := b.stats.ownOf(q.User)
-	anchor := m.last
-	taken := func(p int32) bool {
-		return b.stats.places[p].Closed || b.stamp[p] == b.tick || out.Index(p) >= 0
-	}
-	if anchor >= 0 {
-		n := 0
-		for _, e := range b.stats.outgoing[anchor] {
-			if n == b.cfg.Next {
-				break
-			}
-			if e.count-own.next[pair{anchor, e.to}] > 0 && !taken(e.to) {
-				out.POIs = append(out.POIs, e.to)
-				n++
-			}
-		}
-	}
-	near := b.stats.popular
+// around lists popular places near the user, or near his last POI.
+func (b *Builder) around(q *poi.Query, m *moment) []int32 {
 	if q.HasPos {
 		if p := b.stats.Closest(q.Lat, q.Lng); p >= 0 {
-			near = b.stats.near[p]
+			return b.stats.near[p]
 		}
-	} else if anchor >= 0 {
-		near = b.stats.near[anchor]
+	} else if m.last >= 0 {
+		return b.stats.near[m.last]
 	}
-	n := 0
-	for _, p := range near {
-		if n == b.cfg.Near {
-			break
-		}
-		if b.stats.all.visits[p]-own.visits[p] > 0 && !taken(p) {
-			out.POIs = append(out.POIs, p)
-			n++
-		}
-	}
+	return b.stats.popular[:min(keep, len(b.stats.popular))]
 }
 
 // metres is the distance between two places.

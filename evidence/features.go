@@ -47,6 +47,10 @@ const (
 	fCatShare
 	fCatShareHour
 	fNew
+	fToday
+	fOthersEnd
+	fCatEnd
+	fNearRank
 	// NumFeatures is the width of a candidate's evidence.
 	NumFeatures
 )
@@ -73,6 +77,7 @@ func (b *Builder) features(q *poi.Query, m *moment, out *Set) {
 	totals := b.totals()
 	home := b.home()
 	own := b.stats.ownOf(q.User)
+	near := b.around(q, m)
 	for i, c := range out.POIs {
 		f := out.Features[i*NumFeatures : (i+1)*NumFeatures]
 		if b.stamp[c] == b.tick {
@@ -85,6 +90,7 @@ func (b *Builder) features(q *poi.Query, m *moment, out *Set) {
 			f[fSince], f[fInterval], f[fRankLog] = 8, 8, 5
 			f[fNew] = 1
 		}
+		f[fNearRank] = l1p(float64(rank(near, c)))
 		f[fIsLast], f[fIsLast2] = flag(c == m.last), flag(c == m.last2)
 		b.spaceFeatures(q, m, c, home, f)
 		b.crowdFeatures(m, own, c, f)
@@ -92,6 +98,16 @@ func (b *Builder) features(q *poi.Query, m *moment, out *Set) {
 		f[fCatShare] = ratio(cat[0], totals[kCount])
 		f[fCatShareHour] = ratio(cat[1], totals[kTwo])
 	}
+}
+
+// rank is the position of a place in a list, its length if absent.
+func rank(list []int32, p int32) int {
+	for i, x := range list {
+		if x == p {
+			return i
+		}
+	}
+	return len(list)
 }
 
 var logFloor = lg(0.05)
@@ -133,6 +149,7 @@ func (b *Builder) pastFeatures(m *moment, p *past, totals *[numKernels]float32, 
 	f[fEndShare] = p.k[kEnd] / (p.k[kCount] + 1)
 	f[fStartShare] = p.k[kStart] / (p.k[kCount] + 1)
 	f[fCurrent] = l1p(float64(p.current))
+	f[fToday] = p.today
 }
 
 func bitsOf(x uint32) (n int) {
@@ -178,6 +195,10 @@ func (b *Builder) crowdFeatures(m *moment, own *tally, c int32, f []float32) {
 	at, total := smoothHours(all, mine, hour), sumHours(all, mine)
 	f[fCatHour] = lg(at + 0.5)
 	f[fCatRatio] = lg((at + 0.1) / (total + 2.4))
+	ends, catVisits := s.all.ends[c]-own.ends[c], s.all.catVisits[cat]-own.catVisits[cat]
+	catEnd := (s.all.catEnds[cat] - own.catEnds[cat] + 2) / (catVisits + 10)
+	f[fCatEnd] = catEnd
+	f[fOthersEnd] = (ends + 5*catEnd) / (visits + 5)
 	if m.last < 0 {
 		f[fOthersNext], f[fOthersCatNext] = lg(0.1), lg(1e-3)
 		return
@@ -187,7 +208,7 @@ func (b *Builder) crowdFeatures(m *moment, own *tally, c int32, f []float32) {
 	f[fOthersNext] = lg(next + 0.1)
 	f[fOthersNextShare] = next / (from + 5)
 	catNext := s.all.catNext[pair{m.lastCat, cat}] - own.catNext[pair{m.lastCat, cat}]
-	f[fOthersCatNext] = lg((catNext + 0.5) / (s.all.total/100 + 1))
+	f[fOthersCatNext] = lg((catNext + 0.5) / ((s.all.total-own.total)/100 + 1))
 }
 
 // smoothHours is the count at the hour, with half of each neighbour's, ours out.

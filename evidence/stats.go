@@ -27,12 +27,15 @@ type tally struct {
 	catHours map[int32]*[2][24]float32 // category -> visits by weekend flag and hour
 	next     map[pair]float32          // POI -> next POI within a trajectory
 	catNext  map[pair]float32          // category -> next category
-	total    float32
+	// ends counts visits that closed a trajectory.
+	ends, catEnds, catVisits map[int32]float32
+	total                    float32
 }
 
 func newTally() *tally {
 	return &tally{visits: map[int32]float32{}, hours: map[int32]*[24]float32{},
-		catHours: map[int32]*[2][24]float32{}, next: map[pair]float32{}, catNext: map[pair]float32{}}
+		catHours: map[int32]*[2][24]float32{}, next: map[pair]float32{}, catNext: map[pair]float32{},
+		ends: map[int32]float32{}, catEnds: map[int32]float32{}, catVisits: map[int32]float32{}}
 }
 
 // Stats holds what the training visits of all users say about places: popularity
@@ -89,6 +92,11 @@ func (s *Stats) count(t *tally, visits []poi.Visit) {
 		hour, weekend := hourOf(v), weekendOf(v.TimeMS, v.OffsetMin)
 		c := s.cat[v.POI]
 		t.visits[v.POI]++
+		t.catVisits[c]++
+		if i+1 < len(visits) && visits[i+1].Tag == poi.Train && visits[i+1].Traj != v.Traj {
+			t.ends[v.POI]++
+			t.catEnds[c]++
+		}
 		t.total++
 		if t.hours[v.POI] == nil {
 			t.hours[v.POI] = new([24]float32)
@@ -108,8 +116,10 @@ func (s *Stats) count(t *tally, visits []poi.Visit) {
 
 func (t *tally) add(o *tally) {
 	t.total += o.total
-	for k, v := range o.visits {
-		t.visits[k] += v
+	for _, m := range [][2]map[int32]float32{{t.visits, o.visits}, {t.ends, o.ends}, {t.catEnds, o.catEnds}, {t.catVisits, o.catVisits}} {
+		for k, v := range m[1] {
+			m[0][k] += v
+		}
 	}
 	for k, v := range o.hours {
 		if t.hours[k] == nil {
@@ -181,10 +191,6 @@ func nearest(places []poi.Place, visits map[int32]float32) [][]int32 {
 	for i, p := range places {
 		grid[at(p)] = append(grid[at(p)], int32(i))
 	}
-	type scored struct {
-		id    int32
-		score float64
-	}
 	out := make([][]int32, len(places))
 	for i, p := range places {
 		var found []scored
@@ -200,17 +206,12 @@ func nearest(places []poi.Place, visits map[int32]float32) [][]int32 {
 							continue
 						}
 						d := geo.Metres(p.Lat, p.Lng, places[o].Lat, places[o].Lng)
-						found = append(found, scored{o, math.Log(float64(visits[o])+0.5) - 1.2*math.Log(200+d)})
+						found = append(found, scored{o, pull(visits[o], d)})
 					}
 				}
 			}
 		}
-		sort.Slice(found, func(a, b int) bool {
-			if found[a].score != found[b].score {
-				return found[a].score > found[b].score
-			}
-			return found[a].id < found[b].id
-		})
+		sortScored(found)
 		if len(found) > keep {
 			found = found[:keep]
 		}
@@ -251,7 +252,7 @@ func (s *Stats) Fingerprint() string {
 	}
 	for p := range s.places {
 		id := int32(p)
-		w(int64(p), int64(s.all.visits[id]))
+		w(int64(p), int64(s.all.visits[id]), int64(s.all.ends[id]))
 		if hs := s.all.hours[id]; hs != nil {
 			for _, x := range hs {
 				w(int64(x))
