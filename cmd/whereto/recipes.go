@@ -1,0 +1,131 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/recipe"
+	"github.com/whereto/whereto/recipes"
+	"github.com/whereto/whereto/source"
+)
+
+var _ = register(newRecipesCmd)
+
+// newRecipesCmd returns `whereto recipes`: look at the recipes inside the program.
+func newRecipesCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "recipes", Short: "List and print the recipes shipped with the program"}
+	list := &cobra.Command{
+		Use:   "ls",
+		Short: "List the shipped recipes",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			for _, name := range recipes.Names() {
+				text, err := recipes.Read(name)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(w, "%s\t%s\n", name, recipes.About(text))
+			}
+			return w.Flush()
+		},
+	}
+	cat := &cobra.Command{
+		Use:     "cat NAME",
+		Short:   "Print a shipped recipe, to start one of your own",
+		Example: "  whereto recipes cat nyc > mine.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := recipes.Read(args[0])
+			if err != nil {
+				return asUsage(cmd, err)
+			}
+			_, err = cmd.OutOrStdout().Write(text)
+			return err
+		},
+		ValidArgsFunction: cobra.FixedCompletions(recipes.Names(), cobra.ShellCompDirectiveNoFileComp),
+	}
+	cmd.AddCommand(list, cat)
+	return cmd
+}
+
+// recipeFlags are the flags of commands that start from a recipe.
+type recipeFlags struct {
+	data []string
+	sets []string
+	seed int64
+}
+
+func (f *recipeFlags) bind(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.data, "data", nil, "log file or data folder, in place of the recipe's; repeat for more")
+	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "change a setting of the recipe, section.key=value; repeat for more")
+	cmd.Flags().Int64Var(&f.seed, "seed", 0, "seed of training, in place of the recipe's")
+}
+
+// load reads the recipe of a file or a shipped name and applies the flags.
+// Mistakes in --set are mistakes of the caller, mistakes in the file are not.
+func (f *recipeFlags) load(cmd *cobra.Command, name string) (*recipe.Recipe, error) {
+	if _, err := readRecipe(name, nil); err != nil {
+		return nil, err
+	}
+	sets := slices.Clone(f.sets)
+	if cmd.Flags().Changed("seed") {
+		sets = append(sets, fmt.Sprintf("training.seed=%d", f.seed))
+	}
+	r, err := readRecipe(name, sets)
+	if err != nil {
+		return nil, asUsage(cmd, err)
+	}
+	if f.data == nil {
+		return r, nil
+	}
+	r.Data.Paths = nil
+	for _, p := range f.data {
+		if strings.TrimSpace(p) == "" {
+			return nil, usageError(cmd, "--data is empty; give a file or folder")
+		}
+		abs, err := filepath.Abs(p) // the run folder must find it from anywhere
+		if err != nil {
+			return nil, fmt.Errorf("--data %s: %w", p, err)
+		}
+		r.Data.Paths = append(r.Data.Paths, abs)
+	}
+	if err := r.Validate(); err != nil {
+		return nil, asUsage(cmd, err)
+	}
+	return r, nil
+}
+
+// readRecipe takes a shipped name or a file. A plain word is a shipped name
+// first, so that a folder of the same name does not hide it.
+func readRecipe(name string, sets []string) (*recipe.Recipe, error) {
+	plain := !strings.ContainsAny(name, `/\`) && filepath.Ext(name) == ""
+	if plain {
+		text, err := recipes.Read(name)
+		if err == nil {
+			return recipe.Parse(text, sets)
+		}
+		if r, fileErr := recipe.Load(name, sets); fileErr == nil || !errors.Is(fileErr, fs.ErrNotExist) {
+			return r, fileErr
+		}
+		return nil, fmt.Errorf("recipe %q is neither a file nor shipped: %w", name, err)
+	}
+	return recipe.Load(name, sets)
+}
+
+// wantData refuses a recipe for files that names none: without paths the data
+// would be the simulated city, which is not what such a recipe means.
+func wantData(cmd *cobra.Command, r *recipe.Recipe) error {
+	if len(r.Data.Paths) == 0 && r.Data.Format != string(source.Actions) {
+		return usageError(cmd, "the recipe %s reads files of format %s and names none; say where they are with --data PATH: %w", r.Name, r.Data.Format, poi.ErrBadInput)
+	}
+	return nil
+}
