@@ -122,15 +122,16 @@ type past struct {
 
 // Builder computes evidence; it holds scratch memory, so one goroutine uses one.
 type Builder struct {
-	stats *Stats
-	cfg   Config
-	slot  []int32 // POI -> position in order, valid if stamp matches
-	stamp []int32
-	tick  int32
-	past  []past
-	order []int32 // POIs by slot
-	cats  map[int32][2]float32
-	found []scored // places on offer
+	stats   *Stats
+	cfg     Config
+	slot    []int32 // POI -> position in order, valid if stamp matches
+	stamp   []int32
+	tick    int32
+	past    []past
+	order   []int32 // POIs by slot
+	cats    map[int32][2]float32
+	company map[int32]int // POI of the last 24 hours -> visits in the 24 hours before the one scanned
+	found   []scored      // places on offer
 }
 
 // NewBuilder returns a Builder over fitted statistics.
@@ -458,18 +459,6 @@ func (b *Builder) candidates(q *poi.Query, m *moment, out *Set) {
 	}
 	out.POIs, out.Past = kept, len(kept)
 	b.propose(q, m, out)
-}
-
-// around lists popular places near the user, or near his last POI.
-func (b *Builder) around(q *poi.Query, m *moment) []int32 {
-	if q.HasPos {
-		if p := b.stats.Closest(q.Lat, q.Lng); p >= 0 {
-			return b.stats.near[p]
-		}
-	} else if m.last >= 0 {
-		return b.stats.near[m.last]
-	}
-	return b.stats.popular[:min(keep, len(b.stats.popular))]
 }
 
 // metres is the distance between two places.

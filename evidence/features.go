@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"math"
+	"sort"
 
 	"github.com/whereto/whereto/geo"
 	"github.com/whereto/whereto/poi"
@@ -77,7 +78,6 @@ func (b *Builder) features(q *poi.Query, m *moment, out *Set) {
 	totals := b.totals()
 	home := b.home()
 	own := b.stats.ownOf(q.User)
-	near := b.around(q, m)
 	for i, c := range out.POIs {
 		f := out.Features[i*NumFeatures : (i+1)*NumFeatures]
 		if b.stamp[c] == b.tick {
@@ -90,7 +90,7 @@ func (b *Builder) features(q *poi.Query, m *moment, out *Set) {
 			f[fSince], f[fInterval], f[fRankLog] = 8, 8, 5
 			f[fNew] = 1
 		}
-		f[fNearRank] = l1p(float64(rank(near, c)))
+		f[fNearRank] = l1p(b.closer(m.last, c))
 		f[fIsLast], f[fIsLast2] = flag(c == m.last), flag(c == m.last2)
 		b.spaceFeatures(q, m, c, home, f)
 		b.crowdFeatures(m, own, c, f)
@@ -100,14 +100,14 @@ func (b *Builder) features(q *poi.Query, m *moment, out *Set) {
 	}
 }
 
-// rank is the position of a place in a list, its length if absent.
-func rank(list []int32, p int32) int {
-	for i, x := range list {
-		if x == p {
-			return i
-		}
+// closer is how many of the places around the last POI are nearer to it than c:
+// distance in units of the neighbourhood's density.
+func (b *Builder) closer(last, c int32) float64 {
+	if last < 0 {
+		return keep
 	}
-	return len(list)
+	d := float32(b.stats.metres(last, c))
+	return float64(sort.Search(len(b.stats.nearMetres[last]), func(i int) bool { return b.stats.nearMetres[last][i] >= d }))
 }
 
 var logFloor = lg(0.05)

@@ -25,7 +25,7 @@ func sortScored(s []scored) {
 
 // pull is how much a place attracts over a distance in metres.
 func pull(visits float32, metres float64) float64 {
-	return math.Log(float64(visits)+0.5) - 1.2*math.Log(200+metres)
+	return 0.4*math.Log(float64(visits)+0.5) - math.Log(100+metres)
 }
 
 // propose appends new places: others' next steps, then popular neighbours. The

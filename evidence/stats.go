@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/whereto/whereto/geo"
@@ -48,9 +49,11 @@ type Stats struct {
 	numCats  int
 	all      *tally
 	own      []*tally
-	popular  []int32  // POIs by visits, most first
-	outgoing [][]edge // POI -> likely next POIs, most first
-	near     [][]int32
+	popular  []int32   // POIs by visits, most first
+	outgoing [][]edge  // POI -> likely next POIs, most first
+	near     [][]int32 // POI -> popular places around it
+	// nearMetres are the distances of near, ascending.
+	nearMetres [][]float32
 }
 
 // keep bounds how many outgoing edges and neighbours a POI remembers.
@@ -176,6 +179,15 @@ func (s *Stats) rank() {
 		return s.all.visits[s.popular[a]] > s.all.visits[s.popular[b]]
 	})
 	s.near = nearest(s.places, s.all.visits)
+	s.nearMetres = make([][]float32, n)
+	for i, list := range s.near {
+		d := make([]float32, len(list))
+		for j, p := range list {
+			d[j] = float32(s.metres(int32(i), p))
+		}
+		slices.Sort(d)
+		s.nearMetres[i] = d
+	}
 }
 
 // nearest lists for each place the popular places around it: visits discounted
