@@ -31,7 +31,7 @@ type Width struct {
 
 // Validate reports the first value out of range.
 func (w Width) Validate() error {
-	if w.Blocks < 1 || w.Inners < 1 || w.Blocks*w.Inners > 1<<20 {
+	if w.Blocks < 1 || w.Inners < 1 || w.Blocks > 1<<20 || w.Inners > 1<<20/w.Blocks {
 		return fmt.Errorf("beam of %d blocks with %d inners, want at least 1 each and at most %d in all", w.Blocks, w.Inners, 1<<20)
 	}
 	return nil
@@ -41,12 +41,13 @@ func (w Width) Validate() error {
 func Blocks(logProbs []float32, t Trie, n int) []int32 { return top(logProbs, t.Blocks(), n) }
 
 // Join combines chosen blocks with the inner log-probabilities after each
-// (inners[i] is indexed by inner token) into answers, best first.
+// (inners[i] is indexed by inner token) into answers, best first; NaN counts as
+// impossible.
 func Join(blockLogProbs []float32, blocks []int32, inners [][]float32, t Trie, perBlock int) []Hypothesis {
 	var out []Hypothesis
 	for i, b := range blocks {
 		for _, in := range top(inners[i], t.Inners(b), perBlock) {
-			out = append(out, Hypothesis{b, in, float64(blockLogProbs[b]) + float64(inners[i][in])})
+			out = append(out, Hypothesis{b, in, orImpossible(float64(blockLogProbs[b]) + float64(inners[i][in]))})
 		}
 	}
 	sort.Slice(out, func(i, j int) bool { return better(out[i], out[j]) })
@@ -64,6 +65,14 @@ func better(a, b Hypothesis) bool {
 	}
 }
 
+// orImpossible makes an order of numbers total: nothing compares with NaN.
+func orImpossible(logProb float64) float64 {
+	if math.IsNaN(logProb) {
+		return math.Inf(-1)
+	}
+	return logProb
+}
+
 // top returns the n allowed tokens with the highest log-probability, NaN last.
 func top(logProbs []float32, allowed []int32, n int) []int32 {
 	kept := make([]int32, 0, len(allowed))
@@ -72,12 +81,7 @@ func top(logProbs []float32, allowed []int32, n int) []int32 {
 			kept = append(kept, a)
 		}
 	}
-	at := func(i int) float64 {
-		if x := float64(logProbs[kept[i]]); !math.IsNaN(x) {
-			return x
-		}
-		return math.Inf(-1)
-	}
+	at := func(i int) float64 { return orImpossible(float64(logProbs[kept[i]])) }
 	sort.Sort(byProb{kept, at})
 	return kept[:min(n, len(kept))]
 }
