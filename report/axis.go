@@ -119,7 +119,9 @@ func trim(x float64, digits int) string {
 		return "0"
 	}
 	if abs := math.Abs(x); abs < 1e-3 || abs >= 1e7 {
-		return strconv.FormatFloat(x, 'e', -1, 64)
+		mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(x, 'e', -1, 64), "e")
+		e, _ := strconv.Atoi(exponent) // of our own making
+		return mantissa + "e" + strconv.Itoa(e)
 	}
 	return strconv.FormatFloat(x, 'f', -1, 64)
 }

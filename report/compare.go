@@ -79,6 +79,9 @@ func groupOf(id string, runs []*loaded, class map[*loaded]string) group {
 	for _, split := range []string{Test, Validation} {
 		g.Tables = append(g.Tables, compareTables(runs, split, class)...)
 	}
+	if len(g.Tables) == 2 { // with more, no table leads: each is of other rows
+		fold(g.Tables)
+	}
 	g.Figures = append(g.Figures, compareEpochs(id+"-epochs", runs, class))
 	for i, same := range sameRows(runs) {
 		g.Figures = append(g.Figures, compareCDF(fmt.Sprintf("%s-cdf%d", id, i+1), same, class))

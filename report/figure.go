@@ -22,7 +22,7 @@ type figure struct {
 
 	W, H                     px
 	Left, Right, Top, Bottom px // edges of the plotting area
-	XLabel, YLabel           string
+	XLabel                   string
 	XTicks, YTicks           []tick
 	Bars                     []box
 	Bands                    []path

@@ -53,7 +53,7 @@ func load(ctx context.Context, r *run.Run, split string) (*loaded, error) {
 	}
 	path := r.Path(predictionsFile(l.split))
 	if !exists(path) {
-		l.tallyNote = fmt.Sprintf("There are no predictions of the %s split yet. To draw this, run: whereto eval %s --split %s", l.split, l.dir, l.split)
+		l.tallyNote = fmt.Sprintf("There are no predictions of the %s split yet. To draw this, run: %s", l.split, l.evalCommand(l.split))
 		return l, nil
 	}
 	t, err := readTally(ctx, path)
@@ -61,13 +61,18 @@ func load(ctx context.Context, r *run.Run, split string) (*loaded, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil:
-		l.tallyNote = fmt.Sprintf("The predictions cannot be drawn: %v. To write them again, run: whereto eval %s --split %s", err, l.dir, l.split)
+		l.tallyNote = fmt.Sprintf("The predictions cannot be drawn: %v. To write them again, run: %s", err, l.evalCommand(l.split))
 	case t.n == 0:
-		l.tallyNote = fmt.Sprintf("%s has no lines. To write it again, run: whereto eval %s --split %s", filepath.Base(path), l.dir, l.split)
+		l.tallyNote = fmt.Sprintf("%s has no lines. To write it again, run: %s", filepath.Base(path), l.evalCommand(l.split))
 	default:
 		l.tally = t
 	}
 	return l, nil
+}
+
+// evalCommand is what the person at the keyboard runs to get results of a split.
+func (l *loaded) evalCommand(split string) string {
+	return commandLine([]string{"whereto", "eval", l.dir, "--split", split})
 }
 
 func predictionsFile(split string) string { return "predictions-" + split + ".jsonl" }
@@ -110,7 +115,7 @@ func (l *loaded) readRecords(r *run.Run) {
 
 func (l *loaded) readResult(r *run.Run, split string) {
 	name := "eval-" + split + ".json"
-	again := fmt.Sprintf("To write it, run: whereto eval %s --split %s", l.dir, split)
+	again := "To write its result, run: " + l.evalCommand(split)
 	if !exists(r.Path(name)) {
 		l.resultNotes[split] = fmt.Sprintf("The %s split has not been evaluated. %s", split, again)
 		return

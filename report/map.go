@@ -11,6 +11,7 @@ import (
 
 const (
 	mapWidth = 640
+	mapLeft  = 64
 	// metresPerDegree of latitude, on a sphere with the Earth's mean radius.
 	metresPerDegree = 6371008.8 * math.Pi / 180
 )
@@ -55,7 +56,7 @@ func mapFigure(l *loaded) *figure {
 	for i, k := range t.misses.items {
 		rows[i] = k.value
 	}
-	f.W, f.Left, f.Top, f.Right = mapWidth, 52, 10, mapWidth-10
+	f.W, f.Left, f.Top, f.Right = mapWidth, mapLeft, 10, mapWidth-10
 	view := frameAround(rows)
 	f.H = px(view.y.from) + 34
 	f.Bottom = px(view.y.from)
@@ -94,7 +95,7 @@ func frameAround(rows []eval.Prediction) frameOf {
 	}
 	south, north := middle(lats)
 	west, east := middle(lngs)
-	const width = mapWidth - 52 - 10
+	const width = mapWidth - mapLeft - 10
 	shrink := math.Max(math.Cos((south+north)/2*math.Pi/180), .02)
 	high := math.Max(north-south, 2e-3)
 	wide := math.Max((east-west)*shrink, 2e-3) // in degrees of latitude
@@ -103,7 +104,7 @@ func frameAround(rows []eval.Prediction) frameOf {
 	high, wide = high*1.06, wide*1.06
 	lat, lng := (south+north)/2, (west+east)/2
 	return frameOf{
-		x: axis{lo: lng - wide/shrink/2, hi: lng + wide/shrink/2, from: 52, to: 52 + width},
+		x: axis{lo: lng - wide/shrink/2, hi: lng + wide/shrink/2, from: mapLeft, to: mapLeft + width},
 		y: axis{lo: lat - high/2, hi: lat + high/2, from: 10 + width*high/wide, to: 10},
 	}
 }
@@ -128,7 +129,7 @@ func (v frameOf) point(s spot) string {
 // graticule marks round degrees.
 func (v frameOf) graticule() (x, y []tick) {
 	wide := v.x.hi - v.x.lo
-	digits := int(math.Max(0, math.Ceil(-math.Log10(step(math.Min(wide, v.y.hi-v.y.lo), 4)))))
+	digits := int(math.Max(0, math.Ceil(-math.Log10(step(math.Min(wide, v.y.hi-v.y.lo), 5)))))
 	name := func(positive, negative string) func(float64) string {
 		return func(d float64) string {
 			side := positive
@@ -138,7 +139,7 @@ func (v frameOf) graticule() (x, y []tick) {
 			return fmt.Sprintf("%.*f°%s", digits, math.Abs(d), side)
 		}
 	}
-	return v.x.ticks(4, name("E", "W")), v.y.ticks(4, name("N", "S"))
+	return v.x.ticks(5, name("E", "W")), v.y.ticks(5, name("N", "S"))
 }
 
 // draw adds the lines by colour.
@@ -163,9 +164,14 @@ func (m *mapView) draw(v frameOf, rows []eval.Prediction) {
 	}
 	m.Truths = truths.String()
 	for i := range farFrom {
-		label := "over " + roundDistance(farFrom[i])
-		if i+1 < len(farFrom) {
+		label := ""
+		switch {
+		case i == 0:
+			label = "under " + roundDistance(farFrom[1])
+		case i+1 < len(farFrom):
 			label = roundDistance(farFrom[i]) + " to " + roundDistance(farFrom[i+1])
+		default:
+			label = roundDistance(farFrom[i]) + " and more"
 		}
 		m.Counts[i].path = path{Class: fmt.Sprintf("far%d", i+1), D: lines[i].String(), Label: label}
 	}

@@ -72,7 +72,6 @@ func sectionOf(l *loaded) *section {
 	if !l.done {
 		s.State = "not finished"
 	}
-	host := strings.TrimSpace(fmt.Sprintf("%s, %d cores, %s/%s", m.Host.CPU, m.Host.Cores, m.Host.OS, m.Host.Arch))
 	created := "unknown"
 	if !m.CreatedAt.IsZero() {
 		created = m.CreatedAt.UTC().Format("2006-01-02 15:04 UTC")
@@ -82,7 +81,7 @@ func sectionOf(l *loaded) *section {
 		{"made", created},
 		{"seed", fmt.Sprint(m.Seed)},
 		{"engine", known(m.Backend)},
-		{"host", strings.TrimPrefix(host, ", ")},
+		{"host", hostName(m.Host)},
 		{"training time", trainingTime(l.records)},
 	}
 	s.More = []fact{
@@ -98,8 +97,16 @@ func sectionOf(l *loaded) *section {
 	for _, split := range []string{Test, Validation} {
 		s.Tables = append(s.Tables, tableOf(l, split))
 	}
+	fold(s.Tables)
 	s.Figures = []*figure{lossFigure(l), rateFigure(l), epochFigure(l), cdfFigure(l), hourFigure(l), historyFigure(l), mapFigure(l)}
 	return s
+}
+
+func hostName(h run.Host) string {
+	if h == (run.Host{}) {
+		return "unknown"
+	}
+	return strings.TrimPrefix(fmt.Sprintf("%s, %d cores, %s/%s", h.CPU, h.Cores, h.OS, h.Arch), ", ")
 }
 
 func known(s string) string {

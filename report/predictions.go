@@ -11,6 +11,7 @@ import (
 // bin is one place on the axis of a binned chart.
 type bin struct {
 	label string
+	tick  string // on the axis, shorter
 	cell
 }
 
@@ -22,7 +23,7 @@ func hourFigure(l *loaded) *figure {
 	}
 	bins := make([]bin, 24)
 	for h, c := range l.tally.hours {
-		bins[h] = bin{strconv.Itoa(h), c}
+		bins[h] = bin{strconv.Itoa(h), strconv.Itoa(h), c}
 	}
 	f.binned(l, bins, 3, "hour", "hour of day, local time")
 	return f
@@ -34,7 +35,7 @@ func historyFigure(l *loaded) *figure {
 	if l.tally == nil {
 		return f.without(l.tallyNote)
 	}
-	f.binned(l, historyBins(l.tally), 1, "visits", "visits before the request")
+	f.binned(l, historyBins(l.tally), 1, "visits", "visits before the request, at least")
 	return f
 }
 
@@ -46,7 +47,7 @@ func historyBins(t *tally) []bin {
 		if i+1 < len(historyFrom) {
 			label = fmt.Sprintf("%d–%d", historyFrom[i], historyFrom[i+1]-1)
 		}
-		bins = append(bins, bin{label, c})
+		bins = append(bins, bin{label, strconv.Itoa(historyFrom[i]), c})
 	}
 	empty := func(b bin) bool { return b.n == 0 }
 	first := slices.IndexFunc(bins, func(b bin) bool { return !empty(b) })
@@ -78,13 +79,13 @@ func (f *figure) binned(l *loaded, bins []bin, every int, unit, xlabel string) {
 	_, top = roundOut(0, top, 5)
 	x, y := f.frame(chartHeight+strip, -.6, float64(len(bins))-.4, 0, top)
 	y.from -= strip
-	f.XLabel, f.YLabel = xlabel, "share of rows"
+	f.XLabel = xlabel
 	f.YTicks = y.ticks(5, trim3)
 	f.Texts = append(f.Texts, text{X: f.Left - 8, Y: f.Bottom - 2, Anchor: "end", Text: "n"})
 	width := (x.to - x.from) / (float64(len(bins)) + .2)
 	for i, b := range bins {
 		if i%every == 0 {
-			f.XTicks = append(f.XTicks, tick{x.at(xs[i]), b.label})
+			f.XTicks = append(f.XTicks, tick{x.at(xs[i]), b.tick})
 		}
 		if b.n == 0 {
 			continue
@@ -160,11 +161,10 @@ type cdfLine struct {
 func (f *figure) distances(lines []cdfLine, far float64) {
 	const from = 10
 	lo, _ := slices.BinarySearch(errorEdges, from)
-	hi, _ := slices.BinarySearch(errorEdges, min(max(far, 1000), 2e7))
-	hi = min(hi, len(errorEdges)-1)
+	hi, _ := slices.BinarySearch(errorEdges, max(far, 1000))
 	x, y := f.frame(chartHeight, from, errorEdges[hi], 0, 1)
 	x.log = true
-	f.XLabel, f.YLabel = "distance error, log scale", "share of rows"
+	f.XLabel = "distance error, log scale"
 	f.XTicks, f.YTicks = x.decades(roundDistance), y.ticks(5, percent)
 	xs := errorEdges[lo : hi+1]
 	for _, line := range lines {

@@ -14,6 +14,7 @@ type resultTable struct {
 	Title   string
 	Caption string
 	Note    string // instead of the table, if not empty
+	Folded  bool   // opens on demand: a page leads with one split
 	Ahead   string // title of the paired column, "" if there is none
 	Rows    []resultRow
 	Remarks []string
@@ -45,12 +46,12 @@ func rangedOf(m eval.Metrics, name string) ranged {
 	if !ok {
 		return ranged{Value: "-"}
 	}
-	return ranged{Value: places(v.Value), Range: fmt.Sprintf("[%s, %s]", places(v.Lo), places(v.Hi))}
+	return ranged{Value: places(v.Value), Range: fmt.Sprintf("[%.3f, %.3f]", v.Lo, v.Hi)}
 }
 
 // difference prints a paired difference with its sign.
 func difference(v eval.Value) *ranged {
-	return &ranged{Value: fmt.Sprintf("%+.4f", v.Value), Range: fmt.Sprintf("[%+.4f, %+.4f]", v.Lo, v.Hi), Clear: v.Beats()}
+	return &ranged{Value: fmt.Sprintf("%+.4f", v.Value), Range: fmt.Sprintf("[%+.3f, %+.3f]", v.Lo, v.Hi), Clear: v.Beats()}
 }
 
 func rowOf(name string, r eval.Row) resultRow {
@@ -88,7 +89,7 @@ func tableOf(l *loaded, split string) *resultTable {
 		t.Rows = append(t.Rows, row)
 	}
 	if len(t.Rows) == 0 {
-		t.Note = fmt.Sprintf("eval-%s.json names neither a model nor a floor. To write it again, run: whereto eval %s --split %s", split, l.dir, split)
+		t.Note = fmt.Sprintf("eval-%s.json names neither a model nor a floor. To write it again, run: %s", split, l.evalCommand(split))
 		return t
 	}
 	if r.Fingerprint != "" && l.meta.DataFingerprint != "" && r.Fingerprint != l.meta.DataFingerprint {
@@ -96,6 +97,15 @@ func tableOf(l *loaded, split string) *resultTable {
 	}
 	t.Chart = forest(t.Rows)
 	return t
+}
+
+// fold folds every table but the first one that has rows; notes stay open.
+func fold(tables []*resultTable) {
+	lead := false
+	for _, t := range tables {
+		t.Folded = lead && t.Note == ""
+		lead = lead || t.Note == ""
+	}
 }
 
 // floorNames lists floors, the best Acc@1 first.
@@ -127,8 +137,8 @@ func captionOf(r *eval.Result) string {
 
 // forest draws Acc@1 of every row with its interval, one below the other.
 func forest(rows []resultRow) *figure {
-	const step, left = 26, 170
-	f := &figure{W: 640, Left: left, Right: 628, Top: 8}
+	const step, left, right = 26, 148, chartWidth - 16
+	f := &figure{W: chartWidth, Left: left, Right: right, Top: 8}
 	hi := 0.0
 	for _, r := range rows {
 		hi = max(hi, r.acc1.Hi, r.acc1.Value)
@@ -136,7 +146,7 @@ func forest(rows []resultRow) *figure {
 	_, hi = roundOut(0, hi, 5)
 	f.Bottom = px(8 + step*len(rows))
 	f.H = f.Bottom + 42
-	x := axis{lo: 0, hi: hi, from: left, to: 628}
+	x := axis{lo: 0, hi: hi, from: left, to: right}
 	f.XTicks, f.XLabel = x.ticks(5, trim3), "Acc@1 with its 95 % interval"
 	for i, r := range rows {
 		y := px(8 + step*i + step/2)
@@ -146,7 +156,7 @@ func forest(rows []resultRow) *figure {
 		}
 		f.Paths = append(f.Paths, path{Class: class, D: fmt.Sprintf("M%v %vH%v", x.at(r.acc1.Lo), y, x.at(r.acc1.Hi))})
 		f.Dots = append(f.Dots, dot{x.at(r.acc1.Value), y, 4.5, class})
-		f.Texts = append(f.Texts, text{X: left - 10, Y: y + 4, Anchor: "end", Text: ellipsis(r.Name, 24)})
+		f.Texts = append(f.Texts, text{X: left - 10, Y: y + 4, Anchor: "end", Text: ellipsis(r.Name, 20)})
 	}
 	return f
 }

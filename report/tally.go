@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -25,6 +26,9 @@ const (
 	maxPairedRows = 100_000   // rows kept for a paired comparison of runs
 )
 
+// farthest is a little more metres than any two places are apart.
+const farthest = 20_020_000.0
+
 // historyFrom are the lower ends of the bins of history length, in visits; a
 // bin ends before the next one begins.
 var historyFrom = []int{0, 10, 20, 50, 100, 200, 500, 1000}
@@ -34,7 +38,7 @@ var historyFrom = []int{0, 10, 20, 50, 100, 200, 500, 1000}
 // circumference, and the round ones for the table.
 var errorEdges = func() []float64 {
 	var edges []float64
-	for i := range 184 {
+	for i := range 184 { // the last is 20.9 million
 		edges = append(edges, math.Pow(10, float64(i)/25))
 	}
 	edges = append(edges, roundMetres...)
@@ -79,23 +83,31 @@ func newTally() *tally {
 		places: lowest[spot]{limit: maxMapPlaces}, misses: lowest[eval.Prediction]{limit: maxMapLines}}
 }
 
-// readTally streams a file of predictions. Errors name the line.
+// readTally streams a file of predictions. Errors name file and line.
 func readTally(ctx context.Context, path string) (*tally, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read predictions: %w", err)
 	}
 	defer f.Close()
+	t, err := scanTally(ctx, f)
+	if err != nil {
+		return nil, fmt.Errorf("%s, %w", filepath.Base(path), err)
+	}
+	return t, nil
+}
+
+// scanTally counts the predictions of a stream, one JSON object a line.
+func scanTally(ctx context.Context, in io.Reader) (*tally, error) {
 	t := newTally()
-	lines := bufio.NewScanner(f)
+	lines := bufio.NewScanner(in)
 	lines.Buffer(make([]byte, 64<<10), maxLine)
-	name := filepath.Base(path)
 	for lines.Scan() {
 		if t.n%4096 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if t.n == maxRows {
-			return nil, fmt.Errorf("%s has more than %d lines", name, maxRows)
+			return nil, fmt.Errorf("line %d: at most %d are read; evaluate fewer targets", t.n+1, maxRows)
 		}
 		var p eval.Prediction
 		err := json.Unmarshal(lines.Bytes(), &p)
@@ -103,13 +115,13 @@ func readTally(ctx context.Context, path string) (*tally, error) {
 			err = t.add(p)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s, line %d: %w", name, t.n+1, err)
+			return nil, fmt.Errorf("line %d: %w", t.n+1, err)
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return nil, fmt.Errorf("%s, line %d: longer than %d bytes", name, t.n+1, maxLine)
+		return nil, fmt.Errorf("line %d: longer than %d bytes", t.n+1, maxLine)
 	} else if err != nil {
-		return nil, fmt.Errorf("read predictions: %w", err)
+		return nil, fmt.Errorf("line %d: %w", t.n+1, err)
 	}
 	return t, nil
 }
@@ -152,8 +164,8 @@ func check(p eval.Prediction) error {
 		return fmt.Errorf("history is %d visits", p.History)
 	case !(p.Rank >= 1) || math.IsInf(p.Rank, 0):
 		return fmt.Errorf("rank is %v, want 1 or more", p.Rank)
-	case !(p.ErrMetres >= 0) || math.IsInf(p.ErrMetres, 0):
-		return fmt.Errorf("err_m is %v, want 0 or more", p.ErrMetres)
+	case !(p.ErrMetres >= 0 && p.ErrMetres <= farthest):
+		return fmt.Errorf("err_m is %v, want 0 to %.0f", p.ErrMetres, farthest)
 	case bad(p.Lat, 90) || bad(p.TopLat, 90) || bad(p.Lng, 180) || bad(p.TopLng, 180):
 		return fmt.Errorf("coordinates %v, %v or %v, %v are not on Earth", p.Lat, p.Lng, p.TopLat, p.TopLng)
 	}

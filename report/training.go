@@ -7,8 +7,12 @@ import (
 	"github.com/whereto/whereto/run"
 )
 
-// maxPoints is the most points of a line: a point a unit and a half of width.
-const maxPoints = 280
+// A line of more than maxPoints is thinned to thinPoints: about a point for two
+// units of width, each of at least two records.
+const (
+	maxPoints  = 400
+	thinPoints = 200
+)
 
 // curve is a line of values with the spread of what each point stands for.
 type curve struct {
@@ -17,8 +21,8 @@ type curve struct {
 }
 
 // curveOf picks value name of the records of a kind. Values that are not finite
-// are left out. More than maxPoints are thinned to means of equal runs of
-// records, with least and greatest value beside them.
+// are left out. Many are thinned to means of equal runs of records, with least
+// and greatest value beside them.
 func curveOf(records []run.Record, kind, name string, x func(run.Record) float64) curve {
 	var c curve
 	for _, r := range records {
@@ -27,18 +31,19 @@ func curveOf(records []run.Record, kind, name string, x func(run.Record) float64
 		}
 	}
 	c.records = len(c.xs)
-	return c.thin(maxPoints)
+	return c.thin()
 }
 
-func (c curve) thin(most int) curve {
+// thin bounds the points of a curve.
+func (c curve) thin() curve {
 	n := len(c.xs)
-	if n <= most {
+	if n <= maxPoints {
 		c.lo, c.hi = c.ys, c.ys
 		return c
 	}
 	out := curve{records: c.records}
-	for i := range most {
-		from, to := i*n/most, (i+1)*n/most
+	for i := range thinPoints {
+		from, to := i*n/thinPoints, (i+1)*n/thinPoints
 		sum, lo, hi := 0.0, math.Inf(1), math.Inf(-1)
 		for _, v := range c.ys[from:to] {
 			sum, lo, hi = sum+v/float64(to-from), min(lo, v), max(hi, v)
@@ -68,7 +73,7 @@ func lossFigure(l *loaded) *figure {
 	lo, hi, _ := span(train.lo, train.hi, valid.ys)
 	lo, hi = roundOut(lo, hi, 5)
 	x, y := f.frame(chartHeight, 0, max(train.xs[len(train.xs)-1], 1), lo, hi)
-	f.XLabel, f.YLabel = "optimiser step", "loss"
+	f.XLabel = "optimiser step"
 	f.XTicks, f.YTicks = x.ticks(5, short), y.ticks(5, short)
 	if d := bandOf(x, y, train.xs, train.lo, train.hi); d != "" && train.records > len(train.xs) {
 		f.Bands = append(f.Bands, path{Class: "s1", D: d})
@@ -105,7 +110,7 @@ func rateFigure(l *loaded) *figure {
 	}
 	f.Lead = fmt.Sprintf("Highest %s at step %s, last %s.", short(c.ys[peak]), short(c.xs[peak]), short(c.ys[len(c.ys)-1]))
 	x, y := f.frame(chartHeight, 0, max(c.xs[len(c.xs)-1], 1), 0, hi)
-	f.XLabel, f.YLabel = "optimiser step", "learning rate"
+	f.XLabel = "optimiser step"
 	f.XTicks, f.YTicks = x.ticks(5, short), y.ticks(4, short)
 	f.Paths = append(f.Paths, path{Class: "s1", D: lineOf(x, y, c.xs, c.ys)})
 	f.hover(x, c.xs, func(i int) string {
@@ -205,10 +210,7 @@ func (f *figure) epochs(lines []namedCurve, classes ...string) {
 	lo, hi = roundOut(lo, hi, 5)
 	first, last, _ := span(epochs...)
 	x, y := f.frame(chartHeight, first-.3, last+.3, lo, hi)
-	f.XLabel, f.YLabel = "epoch", "share of rows"
-	if len(classes) > 0 {
-		f.YLabel = "Acc@1"
-	}
+	f.XLabel = "epoch"
 	f.XTicks, f.YTicks = wholeTicks(x, first, last), y.ticks(5, trim3)
 	single := len(classes) == 0
 	for i, line := range lines {
