@@ -34,7 +34,7 @@ func (o *oracle) recency(p int32, k, all [numKernels]float64, f []float64) {
 	f[fShareSimilar], f[fShareNext] = share(kSimilar, 0), share(kNextHour, 0.5)
 	f[fEndShare], f[fStartShare] = k[kEnd]/(k[kCount]+1), k[kStart]/(k[kCount]+1)
 	f[fIsLast], f[fIsLast2] = yes(p == o.back(1)), yes(p == o.back(2))
-	f[fYesterday], f[fLastWeek], f[fDays], f[fCurrent] = 0, 0, 0, 0
+	f[fYesterday], f[fLastWeek], f[fDays], f[fCurrent], f[fToday] = 0, 0, 0, 0, 0
 	if k[kCount] == 0 { // a new place has fixed values, and no interval to be due
 		f[fNearest], f[fNearestRecent], f[fSince], f[fInterval], f[fDue] = 2.5, 2.5, 8, 8, 0
 		f[fRankInv], f[fRankLog] = 0, 5
@@ -57,6 +57,7 @@ func (o *oracle) recency(p int32, k, all [numKernels]float64, f []float64) {
 		}
 		first, last = math.Min(first, o.local(v)), math.Max(last, o.local(v))
 		current += yes(o.inCurrent(j))
+		f[fToday] = math.Max(f[fToday], yes(o.local(v) >= math.Floor((o.now-4)/24)*24+4)) // a day begins at four
 	}
 	interval := 24.0 * 60
 	if k[kCount] > 1 {
@@ -80,7 +81,7 @@ func (o *oracle) inCurrent(j int) bool {
 }
 
 func (o *oracle) space(p int32, f []float64) {
-	f[fDistLast], f[fDistUser], f[fDistHome], f[fSpeed] = 3.5, 3.5, 3.5, 0
+	f[fDistLast], f[fDistUser], f[fDistHome], f[fSpeed], f[fNearRank] = 3.5, 3.5, 3.5, 0, math.Log1p(keep)
 	if o.q.HasPos {
 		f[fDistUser] = math.Log1p(o.from(o.q.Lat, o.q.Lng, p) / 100)
 	}
@@ -90,6 +91,12 @@ func (o *oracle) space(p int32, f []float64) {
 	d := o.metres(o.back(1), p)
 	gap := math.Max(0, o.now-o.local(o.h[len(o.h)-1]))
 	f[fDistLast], f[fSpeed] = math.Log1p(d/100), math.Log1p(d/1000/(gap+0.1))-1
+	closer := 0.0
+	for x := range int32(len(o.d.Places)) {
+		inList := x != o.back(1) && !o.d.Places[x].Closed && o.neighbours(o.back(1), x)
+		closer += yes(inList && float32(o.metres(o.back(1), x)) < float32(d))
+	}
+	f[fNearRank] = math.Log1p(closer)
 	home, most := int32(-1), 0.0
 	for _, x := range o.distinct() {
 		if n := o.kernels(func(v poi.Visit) bool { return v.POI == x })[kCount]; n > most {
@@ -111,7 +118,7 @@ func (o *oracle) crowd(p int32, f []float64) {
 		}
 		return 0
 	}
-	var visits, atHour, catHour, catAll, next, from, catNext float64
+	var visits, atHour, catHour, catAll, next, from, catNext, ends, catEnds, catVisits float64
 	for i, v := range o.others {
 		visits += yes(v.POI == p)
 		atHour += yes(v.POI == p) * near(v)
@@ -119,6 +126,9 @@ func (o *oracle) crowd(p int32, f []float64) {
 		sameEnd := (monday(v) >= 5) == (monday(o.request()) >= 5)
 		catHour += yes(sameCat && sameEnd) * near(v)
 		catAll += yes(sameCat && sameEnd)
+		ends += yes(v.POI == p && o.closed[i])
+		catEnds += yes(sameCat && o.closed[i])
+		catVisits += yes(sameCat)
 		from += yes(v.POI == o.back(1))
 		if o.prev[i] != nil && len(o.h) > 0 {
 			next += yes(v.POI == p && o.prev[i].POI == o.back(1))
@@ -129,6 +139,8 @@ func (o *oracle) crowd(p int32, f []float64) {
 	f[fPopularHour] = math.Log((atHour + 0.1) / (visits + 2.4))
 	f[fCatHour] = math.Log(catHour + 0.5)
 	f[fCatRatio] = math.Log((catHour + 0.1) / (catAll + 2.4))
+	f[fCatEnd] = (catEnds + 2) / (catVisits + 10)
+	f[fOthersEnd] = (ends + 5*f[fCatEnd]) / (visits + 5)
 	f[fOthersNext], f[fOthersNextShare], f[fOthersCatNext] = math.Log(0.1), 0, math.Log(1e-3)
 	if len(o.h) > 0 {
 		f[fOthersNext], f[fOthersNextShare] = math.Log(next+0.1), next/(from+5)

@@ -16,6 +16,7 @@ type oracle struct {
 	h      []poi.Visit // the visits looked at
 	others []poi.Visit // everybody else's training visits; prev says what came before
 	prev   []*poi.Visit
+	closed []bool  // others[i] is followed by a training visit of another trajectory
 	now    float64 // local hours
 }
 
@@ -31,7 +32,12 @@ func newOracle(d *poi.Dataset, c Config, q poi.Query) *oracle {
 			if i > 0 && d.Users[u].Visits[i-1].Traj == v.Traj {
 				prev = &d.Users[u].Visits[i-1]
 			}
-			o.others, o.prev = append(o.others, v), append(o.prev, prev)
+			ended := false
+			if i+1 < len(d.Users[u].Visits) {
+				next := d.Users[u].Visits[i+1]
+				ended = next.Tag == poi.Train && next.Traj != v.Traj
+			}
+			o.others, o.prev, o.closed = append(o.others, v), append(o.prev, prev), append(o.closed, ended)
 		}
 	}
 	return o
@@ -119,21 +125,40 @@ func (o *oracle) visit(j int) (k [numKernels]float64) {
 	ended := yes(o.gapAfter(j) > 24)
 	k[kEnd], k[kEndAge], k[kEndHour] = ended, ended*a60, ended*two
 	k[kStart] = yes(o.gapBefore(j) > 24)
+	k[kHourDayAge], k[kHalfAge] = gauss(x, 1)*day*a60, gauss(x, 0.5)*a30
+	together, after := o.company(j)
+	k[kCompany], k[kAfter], k[kAfterHour] = together*a60, after*a60, after*two
 	k[kSimilar] = two * (0.4 + 0.6*end) * (0.2 + a60)
 	if j == 0 {
 		return k
 	}
+	since := math.Log1p(math.Max(0, o.gapBefore(j))) - math.Log1p(math.Max(0, o.now-o.local(o.h[len(o.h)-1])))
+	gap := math.Exp(-2 * since * since)
+	k[kGapHour] = two * gap
 	like := 0.3
 	if o.cat(o.h[j-1].POI) == o.cat(o.back(1)) {
 		k[kCatNext], k[kCatNextHour], like = a60, two, 0.8
 	}
 	if o.h[j-1].POI == o.back(1) {
-		x := math.Log1p(math.Max(0, o.gapBefore(j))) - math.Log1p(math.Max(0, o.now-o.local(o.h[len(o.h)-1])))
-		k[kNext], k[kNextAge], k[kNextHour], k[kNextGap], like = 1, a60, two, math.Exp(-2*x*x), 3
+		k[kNext], k[kNextAge], k[kNextHour], k[kNextGap], like = 1, a60, two, gap, 3
 		k[kNext2] = yes(j > 1 && o.h[j-2].POI == o.back(2))
 	}
 	k[kSimilar] *= like
 	return k
+}
+
+// company counts the POIs of the request's last 24 hours that were also visited in
+// the 24 hours before visit j, and says whether the last POI is one of them.
+func (o *oracle) company(j int) (together, after float64) {
+	seen := map[int32]bool{}
+	for i := range o.h {
+		for h := range j {
+			if o.now-o.local(o.h[i]) <= 24 && o.local(o.h[j])-o.local(o.h[h]) <= 24 && o.h[h].POI == o.h[i].POI {
+				seen[o.h[i].POI] = true
+			}
+		}
+	}
+	return float64(len(seen)), yes(seen[o.back(1)])
 }
 
 // kernels sums the visits that match.
@@ -215,13 +240,17 @@ func (o *oracle) near() func(p int32) float64 {
 		case centre < 0:
 			return n
 		}
-		a, b := o.d.Places[centre], o.d.Places[p]
-		cells := math.Max(math.Abs(math.Floor(a.Lat/0.01)-math.Floor(b.Lat/0.01)), math.Abs(math.Floor(a.Lng/0.01)-math.Floor(b.Lng/0.01)))
-		if cells > 6 {
+		if !o.neighbours(centre, p) {
 			return math.Inf(-1)
 		}
-		return math.Log(n+0.5) - 1.2*math.Log(200+o.metres(centre, p))
+		return pull(float32(n), o.metres(centre, p))
 	}
+}
+
+// neighbours is true within six cells of a hundredth of a degree.
+func (o *oracle) neighbours(p, q int32) bool {
+	a, b := o.d.Places[p], o.d.Places[q]
+	return math.Abs(math.Floor(a.Lat/0.01)-math.Floor(b.Lat/0.01)) <= 6 && math.Abs(math.Floor(a.Lng/0.01)-math.Floor(b.Lng/0.01)) <= 6
 }
 
 func (o *oracle) closest() int32 {
