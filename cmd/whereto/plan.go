@@ -61,7 +61,7 @@ func printPlan(cmd *cobra.Command, rec *recipe.Recipe, output string) error {
 		{"shapes to compile", fmt.Sprintf("%d among the batches looked at", p.Shapes)},
 		{"operations", fmt.Sprintf("%.2f GFLOP a batch, %.1f TFLOP in all", p.FLOPsPerBatch/1e9, p.FLOPs/1e12)},
 		{"engine", fmt.Sprintf("%s, a small training step at %.1f GFLOP/s", p.Engine, p.Speed.Train)},
-		{"time, about", time.Duration(p.Seconds * float64(time.Second)).Round(time.Second).String() + " of matrix products; validation and the rest come on top"},
+		{"time, about", time.Duration(p.Seconds*float64(time.Second)).Round(time.Second).String() + " of matrix products; validation and the rest come on top"},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 	}

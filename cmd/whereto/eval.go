@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/gomlx/compute"
+	"github.com/spf13/cobra"
+
+	"github.com/whereto/whereto/baseline"
+	"github.com/whereto/whereto/eval"
+	"github.com/whereto/whereto/fit"
+	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/recipe"
+	"github.com/whereto/whereto/run"
+	"github.com/whereto/whereto/split"
+)
+
+var _ = register(newEvalCmd)
+
+// runFlags are the flags of commands that open a trained run.
+type runFlags struct {
+	data       []string
+	checkpoint *enum
+}
+
+func (f *runFlags) bind(cmd *cobra.Command) {
+	f.checkpoint = &enum{run.Best, []string{run.Best, run.Last}}
+	cmd.Flags().StringArrayVar(&f.data, "data", nil, "where the data of training is now; repeat for more (default: as at training)")
+	cmd.Flags().Var(f.checkpoint, "checkpoint", "best: chosen on validation; last: the newest")
+}
+
+func (f *runFlags) options(cmd *cobra.Command, backend compute.Backend) fit.OpenOptions {
+	return fit.OpenOptions{Backend: backend, Checkpoint: f.checkpoint.value, Data: f.data, Progress: sayTo(cmd)}
+}
+
+// newEvalCmd returns `whereto eval`: how good a run is, beside the floors.
+func newEvalCmd() *cobra.Command {
+	var from runFlags
+	part := &enum{poi.Test.String(), []string{poi.Validation.String(), poi.Test.String()}}
+	protocol := &enum{"", split.Protocols()}
+	output := &enum{"table", []string{"table", "json", "markdown"}}
+	cmd := &cobra.Command{
+		Use:   "eval RUN...",
+		Short: "Measure trained runs and the floors on the same rows",
+		Long: "Measure runs and all floors on the same rows, print one table, and write\n" +
+			"eval-SPLIT.json and predictions-SPLIT.jsonl into each run folder (with another\n" +
+			"--protocol its name is part of theirs). Choose settings on validation only: each\n" +
+			"look at the test split is noted in the run folder, and `whereto audit` reads the note.",
+		Example: "  whereto eval runs/nyc-s1\n  whereto eval runs/nyc-s1 runs/nyc-s2 runs/nyc-s3 -o markdown",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			backend, err := openEngine(cmd)
+			if err != nil {
+				return err
+			}
+			defer backend.Finalize()
+			o := from.options(cmd, backend)
+			o.Protocol = protocol.value
+			all := evaluated{}
+			for _, dir := range args {
+				if err := all.add(cmd.Context(), dir, o, part.value); err != nil {
+					return err
+				}
+			}
+			return all.write(cmd.OutOrStdout(), output.value)
+		},
+	}
+	from.bind(cmd)
+	f := cmd.Flags()
+	f.Var(part, "split", "validation or test")
+	f.Var(protocol, "protocol", "pose the questions of another protocol (default: the run's own)")
+	f.VarP(output, "output", "o", "table, json or markdown")
+	return cmd
+}
+
+// evaluated are the results of one call.
+type evaluated struct {
+	results []*eval.Result
+	recipes []*recipe.Recipe
+}
+
+// add evaluates a run and writes the figures into its folder.
+func (e *evaluated) add(ctx context.Context, dir string, o fit.OpenOptions, part string) (err error) {
+	t, err := fit.Open(ctx, dir, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	if err := noteRead(t.Run, part); err != nil {
+		return err
+	}
+	res, err := evaluate(ctx, t, part)
+	if err != nil {
+		return err
+	}
+	e.results, e.recipes = append(e.results, res), append(e.recipes, t.Recipe)
+	return nil
+}
+
+// evaluate scores a run and the floors and writes eval-SPLIT.json and
+// predictions-SPLIT.jsonl. The bootstrap takes the seed of training.
+func evaluate(ctx context.Context, t *fit.Trained, part string) (*eval.Result, error) {
+	tag := poi.Test
+	if part == poi.Validation.String() {
+		tag = poi.Validation
+	}
+	d := t.Questions
+	res, preds, err := eval.Run(ctx, d, tag, t.Predictor, baseline.All(d), eval.Options{Seed: t.Recipe.Training.Seed})
+	if err != nil {
+		return nil, err
+	}
+	res.Run = filepath.Base(t.Run.Dir())
+	name := part
+	if d.Protocol != t.Dataset.Protocol {
+		name += "-" + d.Protocol
+	}
+	err = t.Run.WriteTo("eval-"+name+".json", func(w io.Writer) error { return eval.WriteJSON(w, res) })
+	if err != nil {
+		return nil, err
+	}
+	return res, t.Run.WriteTo("predictions-"+name+".jsonl", func(w io.Writer) error { return eval.WritePredictions(w, preds) })
+}
+
+// readsFile notes each look at a split of a run, one JSON object a line, so that
+// an audit can tell whether the test split was read before the choice was made.
+const readsFile = "reads.jsonl"
+
+// readNote is a line of readsFile.
+type readNote struct {
+	Time  time.Time `json:"time"`
+	Split string    `json:"split"`
+}
+
+func noteRead(r *run.Run, part string) (err error) {
+	line, err := json.Marshal(readNote{Time: time.Now().UTC(), Split: part})
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(r.Path(readsFile), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("note the look at the %s split: %w", part, err)
+	}
+	_, err = f.Write(append(line, '\n')) // one write: lines of two processes do not mix
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// spread is the mean and the standard deviation over seeds of one recipe.
+type spread struct {
+	Recipe string  `json:"recipe"`
+	Runs   int     `json:"runs"`
+	Metric string  `json:"metric"`
+	Mean   float64 `json:"mean"`
+	SD     float64 `json:"sd"` // of a sample: divided by runs - 1
+}
+
+// seeds groups runs whose recipes differ in the training seed alone.
+func (e *evaluated) seeds() ([]spread, error) {
+	values, names := map[string][]float64{}, map[string]string{}
+	var order []string
+	for i, r := range e.recipes {
+		s, err := settings(*r)
+		if err != nil {
+			return nil, err
+		}
+		delete(s, "training.seed")
+		key := ""
+		for _, k := range slices.Sorted(maps.Keys(s)) {
+			key += k + "=" + s[k] + "\n"
+		}
+		if _, ok := values[key]; !ok {
+			order = append(order, key)
+		}
+		values[key], names[key] = append(values[key], e.results[i].Metrics["acc@1"].Value), r.Name
+	}
+	var out []spread
+	for _, key := range order {
+		if x := values[key]; len(x) > 1 {
+			mean, sd := meanSD(x)
+			out = append(out, spread{Recipe: names[key], Runs: len(x), Metric: "acc@1", Mean: mean, SD: sd})
+		}
+	}
+	return out, nil
+}
+
+// meanSD needs at least two values.
+func meanSD(x []float64) (mean, sd float64) {
+	for _, v := range x {
+		mean += v / float64(len(x))
+	}
+	for _, v := range x {
+		sd += (v - mean) * (v - mean)
+	}
+	return mean, math.Sqrt(sd / float64(len(x)-1))
+}
+
+func (e *evaluated) write(w io.Writer, format string) error {
+	seeds, err := e.seeds()
+	if err != nil {
+		return err
+	}
+	switch {
+	case format == "json" && len(e.results) == 1:
+		return eval.WriteJSON(w, e.results[0])
+	case format == "json":
+		return printJSON(w, map[string]any{"runs": e.results, "seeds": seeds})
+	case format == "markdown":
+		err = eval.WriteMarkdown(w, e.results)
+	default:
+		err = eval.WriteTable(w, e.results)
+	}
+	if err != nil {
+		return err
+	}
+	for _, s := range seeds {
+		if _, err := fmt.Fprintf(w, "\n%s: Acc@1 over %d seeds: mean %.4f, standard deviation %.4f\n", s.Recipe, s.Runs, s.Mean, s.SD); err != nil {
+			return err
+		}
+	}
+	return nil
+}
