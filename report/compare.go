@@ -168,7 +168,7 @@ func compareTable(runs []*loaded, split string, class map[*loaded]string) *resul
 		row.Class = class[l]
 		if l != first && l.split == split && first.split == split {
 			var why string
-			if row.Ahead, why = pairedDifference(first, l, r.Seed); why != "" {
+			if row.Ahead, why = pairedDifference(first, l, r); why != "" {
 				t.Remarks = append(t.Remarks, why)
 			}
 			if row.Ahead != nil {

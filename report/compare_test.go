@@ -90,16 +90,22 @@ func TestPairedDifference(t *testing.T) {
 	better := full("b")
 	better.rows[1].Rank = 1
 	l := loadAll(t, full("a").make(t), better.make(t))
-	got, why := pairedDifference(l[0], l[1], 1)
+	byRow := &eval.Result{Seed: 1}
+	got, why := pairedDifference(l[0], l[1], byRow)
 	if got == nil || got.Value != "+0.1250" || got.Clear {
 		t.Errorf("difference %+v, %s", got, why)
 	}
+	// All rows are one user's: drawing users can only draw him.
+	got, why = pairedDifference(l[0], l[1], &eval.Result{Seed: 1, ByUser: true})
+	if got == nil || got.Range != "[+0.125, +0.125]" || !got.Clear {
+		t.Errorf("by user %+v, %s", got, why)
+	}
 	l[1].tally.order++
-	if got, why := pairedDifference(l[0], l[1], 1); got != nil || !strings.Contains(why, "different rows") {
+	if got, why := pairedDifference(l[0], l[1], byRow); got != nil || !strings.Contains(why, "different rows") {
 		t.Errorf("other rows: %+v, %q", got, why)
 	}
 	l[1].tally = nil
-	if got, why := pairedDifference(l[0], l[1], 1); got != nil || !strings.Contains(why, "missing") {
+	if got, why := pairedDifference(l[0], l[1], byRow); got != nil || !strings.Contains(why, "missing") {
 		t.Errorf("no rows: %+v, %q", got, why)
 	}
 }

@@ -177,6 +177,19 @@ func TestScaleBar(t *testing.T) {
 	}
 }
 
+// A kilometre is as long to the east as to the north, which the bar relies on.
+func TestMapIsTrueToScale(t *testing.T) {
+	v := frameAround([]eval.Prediction{{Lat: 59, Lng: 10, TopLat: 61, TopLng: 10}, {Lat: 60, Lng: 8, TopLat: 60, TopLng: 12}})
+	north := v.y.at(60) - v.y.at(60.5)
+	east := v.x.at(11) - v.x.at(10) // a degree of longitude is half as long at 60 N
+	if math.Abs(float64(north-east)) > 1e-6 || north <= 0 {
+		t.Errorf("half a degree north is %v units, the same way east %v", float64(north), float64(east))
+	}
+	if mid := v.x.at(10); math.Abs(float64(mid)-(mapLeft+mapWidth-10)/2) > 1e-6 {
+		t.Errorf("the middle lies at %v", mid)
+	}
+}
+
 func TestFrameAroundOnePoint(t *testing.T) {
 	for _, lat := range []float64{0, 40.7, -89.99, 90} {
 		v := frameAround([]eval.Prediction{{Lat: lat, TopLat: lat}})

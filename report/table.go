@@ -171,8 +171,8 @@ func ellipsis(s string, most int) string {
 }
 
 // pairedDifference is the difference of Acc@1, b minus a, on shared rows with
-// its interval, or a sentence why there is none.
-func pairedDifference(a, b *loaded, seed int64) (*ranged, string) {
+// its interval, drawn as those of result r are, or a sentence why there is none.
+func pairedDifference(a, b *loaded, r *eval.Result) (*ranged, string) {
 	switch {
 	case a.tally == nil || b.tally == nil:
 		return nil, fmt.Sprintf("%s is not paired with %s: predictions of one of them are missing.", b.label, a.label)
@@ -181,7 +181,11 @@ func pairedDifference(a, b *loaded, seed int64) (*ranged, string) {
 	case a.tally.hits == nil:
 		return nil, fmt.Sprintf("%s is not paired with %s: more than %s rows.", b.label, a.label, count(maxPairedRows))
 	}
-	v, err := metric.Bootstrap{Seed: seed}.Difference(b.tally.hits, a.tally.hits)
+	boot := metric.Bootstrap{Seed: r.Seed, Resamples: min(r.Resamples, maxResamples)}
+	if r.ByUser {
+		boot.Cluster = a.tally.users
+	}
+	v, err := boot.Difference(b.tally.hits, a.tally.hits)
 	if err != nil {
 		return nil, fmt.Sprintf("%s is not paired with %s: %v.", b.label, a.label, err)
 	}

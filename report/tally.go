@@ -24,6 +24,7 @@ const (
 	maxMapLines   = 400       // errors drawn on the map
 	maxMapPlaces  = 4000      // places drawn under them
 	maxPairedRows = 100_000   // rows kept for a paired comparison of runs
+	maxResamples  = 10_000    // of that comparison, whatever a result file says
 )
 
 // farthest is a little more metres than any two places are apart.
@@ -72,6 +73,8 @@ type tally struct {
 	wrong   int                     // rows whose first answer is another place
 	misses  lowest[eval.Prediction] // of them
 	hits    []float64               // acc@1 of each row in file order, while n <= maxPairedRows
+	users   []int32   // dense number of each row's user, beside hits
+	dense   map[string]int32
 	order   uint64                  // hash of (user, position) of all rows in order
 }
 
@@ -79,7 +82,7 @@ type tally struct {
 type spot struct{ lat, lng float64 }
 
 func newTally() *tally {
-	return &tally{history: make([]cell, len(historyFrom)), within: make([]int, len(errorEdges)+1),
+	return &tally{history: make([]cell, len(historyFrom)), dense: map[string]int32{}, within: make([]int, len(errorEdges)+1),
 		places: lowest[spot]{limit: maxMapPlaces}, misses: lowest[eval.Prediction]{limit: maxMapLines}}
 }
 
@@ -147,12 +150,23 @@ func (t *tally) add(p eval.Prediction) error {
 		t.misses.add(h, p)
 	}
 	t.order = (t.order ^ h) * 0x9e3779b97f4a7c15
-	if t.n > maxPairedRows {
-		t.hits = nil
-	} else {
-		t.hits = append(t.hits, hit1)
-	}
+	t.keep(p.User, hit1)
 	return nil
+}
+
+// keep remembers a row for paired comparisons, or forgets all when there are
+// too many.
+func (t *tally) keep(user string, hit1 float64) {
+	if t.n > maxPairedRows {
+		t.hits, t.users, t.dense = nil, nil, nil
+		return
+	}
+	id, known := t.dense[user]
+	if !known {
+		id = int32(len(t.dense))
+		t.dense[user] = id
+	}
+	t.hits, t.users = append(t.hits, hit1), append(t.users, id)
 }
 
 func check(p eval.Prediction) error {
