@@ -73,9 +73,9 @@ type tally struct {
 	wrong   int                     // rows whose first answer is another place
 	misses  lowest[eval.Prediction] // of them
 	hits    []float64               // acc@1 of each row in file order, while n <= maxPairedRows
-	users   []int32   // dense number of each row's user, beside hits
+	users   []int32                 // dense number of each row's user, beside hits
 	dense   map[string]int32
-	order   uint64                  // hash of (user, position) of all rows in order
+	order   uint64 // hash of (user, position) of all rows in order
 }
 
 // spot is a place on the map.
