@@ -56,12 +56,16 @@ func (c Config) Validate() error {
 		return fmt.Errorf("batch.size is %d, want 1 to 65536", c.Size)
 	case c.Location != LocationNone && c.Location != LocationUser && c.Location != LocationPrevious:
 		return fmt.Errorf("batch.location is %q, want none, user or previous", c.Location)
-	case c.LastWeight <= 0:
-		return fmt.Errorf("batch.last_weight is %g, want more than 0", c.LastWeight)
+	case !(c.LastWeight > 0 && c.LastWeight <= 1e6): // also refuses NaN
+		return fmt.Errorf("batch.last_weight is %g, want more than 0 and at most 1e6", c.LastWeight)
 	case c.Profile < 0 || c.Profile > 16:
 		return fmt.Errorf("batch.profile is %d, want 0 to 16", c.Profile)
-	case c.GeoTable < 2:
-		return fmt.Errorf("batch.geo_table is %d, want at least 2", c.GeoTable)
+	case c.GeoTable < 2 || c.GeoTable > 1<<24:
+		return fmt.Errorf("batch.geo_table is %d, want 2 to %d", c.GeoTable, 1<<24)
+	case c.Curriculum < 0:
+		return fmt.Errorf("batch.curriculum is %d, want 0 or more epochs", c.Curriculum)
+	case c.CacheMB < 0 || c.CacheMB > 1<<20:
+		return fmt.Errorf("batch.cache_mb is %d, want 0 to %d", c.CacheMB, 1<<20)
 	}
 	return nil
 }

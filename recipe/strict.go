@@ -1,7 +1,11 @@
 package recipe
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"math"
 	"reflect"
 	"sort"
 	"strings"
@@ -11,9 +15,12 @@ import (
 
 // decode reads YAML into a struct, refusing keys that it does not have.
 func decode(data []byte, into any) error {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
+	var doc, more yaml.Node
+	reader := yaml.NewDecoder(bytes.NewReader(data))
+	if err := reader.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: %w", ErrRecipe, err)
+	} else if err == nil && !errors.Is(reader.Decode(&more), io.EOF) {
+		return fmt.Errorf("%w: line %d: more than one document; remove what follows the first", ErrRecipe, more.Line)
 	}
 	if len(doc.Content) == 0 {
 		return nil
@@ -30,8 +37,8 @@ func decode(data []byte, into any) error {
 // set applies one path.to.key=value; the value is YAML, so [a, b] is a list.
 func set(into any, assignment string) error {
 	path, value, ok := strings.Cut(assignment, "=")
-	if !ok || path == "" {
-		return fmt.Errorf("%w: --set %q, want path.to.key=value", ErrRecipe, assignment)
+	if !ok || path == "" || strings.ContainsAny(value, breaks) {
+		return fmt.Errorf("%w: --set %q, want path.to.key=value in one line", ErrRecipe, assignment)
 	}
 	var b strings.Builder
 	parts := strings.Split(path, ".")
@@ -64,8 +71,20 @@ func known(node *yaml.Node, t reflect.Type, path string) error {
 		}
 		return nil
 	}
-	if t.Kind() != reflect.Struct || implementsText(t) {
+	if node.Kind == yaml.MappingNode && t.Kind() == reflect.Map {
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			key := node.Content[i]
+			if err := scalar(key, t.Key(), path); err != nil {
+				return err
+			}
+			if err := known(node.Content[i+1], t.Elem(), join(path, key.Value)); err != nil {
+				return err
+			}
+		}
 		return nil
+	}
+	if t.Kind() != reflect.Struct || implementsText(t) {
+		return scalar(node, t, path)
 	}
 	if node.Kind != yaml.MappingNode {
 		return fmt.Errorf("%w: line %d: %s must be a section with keys", ErrRecipe, node.Line, orRoot(path))
@@ -80,6 +99,35 @@ func known(node *yaml.Node, t reflect.Type, path string) error {
 		if err := known(node.Content[i+1], f, join(path, key.Value)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// breaks are the characters that YAML takes for the end of a line.
+const breaks = "\r\n\u0085\u2028\u2029"
+
+// scalar refuses what the YAML reader would take in silence: no value for the
+// default, a fraction cut to a whole number, NaN and infinity, and text of several
+// lines, which it does not always write so that it can read it again.
+func scalar(node *yaml.Node, t reflect.Type, path string) error {
+	if node.ShortTag() == "!!null" {
+		return fmt.Errorf("%w: line %d: %s has no value; give one or remove the key", ErrRecipe, node.Line, path)
+	}
+	if strings.ContainsAny(node.Value, breaks) {
+		return fmt.Errorf("%w: line %d: %s is %q, want text in one line", ErrRecipe, node.Line, path, node.Value)
+	}
+	if node.ShortTag() != "!!float" || t.Kind() == reflect.String {
+		return nil
+	}
+	var x float64
+	if err := node.Decode(&x); err != nil {
+		return fmt.Errorf("%w: %w", ErrRecipe, err)
+	}
+	switch {
+	case math.IsNaN(x) || math.IsInf(x, 0):
+		return fmt.Errorf("%w: line %d: %s is %s, want a finite number", ErrRecipe, node.Line, path, node.Value)
+	case t.Kind() != reflect.Float64 && x != math.Trunc(x):
+		return fmt.Errorf("%w: line %d: %s is %s, want a whole number", ErrRecipe, node.Line, path, node.Value)
 	}
 	return nil
 }
