@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/whereto/whereto/decoder"
+	"github.com/whereto/whereto/internal/oracle"
 	"github.com/whereto/whereto/internal/testkit"
 )
 
@@ -71,9 +72,9 @@ func TestForwardEqualsOracle(t *testing.T) {
 					tensors.FromFlatDataAndDimensions(slices.Clone(mask), b, n, n),
 					floats(dtypes.Float32, bias, b, max(tc.heads, 1), n, n))[0]
 
-				o := newOracle(c, w)
+				o := oracle.NewDecoder(c, w)
 				for i := range b {
-					want := o.forward(rows(x[i*n*c.Dim:(i+1)*n*c.Dim], c.Dim), pos[i*n:(i+1)*n],
+					want := o.Forward(rows(x[i*n*c.Dim:(i+1)*n*c.Dim], c.Dim), pos[i*n:(i+1)*n],
 						func(q, k int) bool { return mask[(i*n+q)*n+k] },
 						func(h, q, k int) float64 {
 							if tc.heads == 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/whereto/whereto/decoder"
+	"github.com/whereto/whereto/internal/oracle"
 	"github.com/whereto/whereto/internal/testkit"
 )
 
@@ -42,14 +43,14 @@ func newGradCase(qkNorm bool) gradCase {
 
 // loss is computed by the oracle.
 func (g gradCase) loss() float64 {
-	o, d := newOracle(g.c, g.w), g.c.Dim
+	o, d := oracle.NewDecoder(g.c, g.w), g.c.Dim
 	sum := 0.0
 	for i := range g.b {
-		y := o.forward(rows(g.w["x"][i*g.n*d:(i+1)*g.n*d], d), g.pos[i*g.n:(i+1)*g.n],
+		y := o.Forward(rows(g.w["x"][i*g.n*d:(i+1)*g.n*d], d), g.pos[i*g.n:(i+1)*g.n],
 			func(q, k int) bool { return k <= q },
 			func(h, q, k int) float64 { return g.w["bias"][((i*g.c.Heads+h)*g.n+q)*g.n+k] })
 		for t := range y {
-			sum += dot(y[t], g.r[(i*g.n+t)*d:(i*g.n+t+1)*d])
+			sum += oracle.Dot(y[t], g.r[(i*g.n+t)*d:(i*g.n+t+1)*d])
 		}
 	}
 	return sum

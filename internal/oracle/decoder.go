@@ -1,22 +1,31 @@
-package decoder_test
+// Package oracle holds slow and plain float64 forms of networks, for the tests of
+// the packages that build them as graphs. Only test files import it.
+//
+// Vocabulary: a sequence is [T][D], weights are flat row-major slices by variable
+// path below the network's scope, read at every call, so that a test may nudge one
+// and call again. Promise: no code is shared with the graphs. It panics on weights
+// that are missing or too short.
+package oracle
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/whereto/whereto/decoder"
 )
 
-// oracle is the same network in plain float64 Go, written from the published
-// equations with loops only. It shares no code with the graph: one sequence at a
-// time, heads one by one, keys repeated by index, no tables.
-type oracle struct {
+// Decoder is package decoder's network in plain float64 Go, written from the
+// published equations with loops only. It shares no code with the graph: one
+// sequence at a time, heads one by one, keys repeated by index, no tables.
+type Decoder struct {
 	c       decoder.Config
 	hd, kvh int
 	w       map[string][]float64 // by variable path below the scope
 }
 
-func newOracle(c decoder.Config, w map[string][]float64) *oracle {
-	o := &oracle{c: c, hd: c.HeadDim, kvh: c.KVHeads, w: w}
+// NewDecoder returns the network of c with weights w, which it keeps.
+func NewDecoder(c decoder.Config, w map[string][]float64) *Decoder {
+	o := &Decoder{c: c, hd: c.HeadDim, kvh: c.KVHeads, w: w}
 	if o.hd == 0 {
 		o.hd = c.Dim / c.Heads
 	}
@@ -26,31 +35,31 @@ func newOracle(c decoder.Config, w map[string][]float64) *oracle {
 	return o
 }
 
-// forward returns the hidden states of x [T][D]. see(q, k) says which keys a
+// Forward returns the hidden states of x [T][D]. see(q, k) says which keys a
 // query sees, bias(h, q, k) is added to the scaled scores.
-func (o *oracle) forward(x [][]float64, pos []int32, see func(q, k int) bool, bias func(h, q, k int) float64) [][]float64 {
+func (o *Decoder) Forward(x [][]float64, pos []int32, see func(q, k int) bool, bias func(h, q, k int) float64) [][]float64 {
 	h := clone(x)
 	for l := range o.c.Layers {
-		at := func(name string) []float64 { return o.w[layerPath(l)+name] }
+		at := func(name string) []float64 { return o.w[fmt.Sprintf("layers_%d/", l)+name] }
 		attended := o.attend(at, o.norms(h, at("input_layernorm")), pos, see, bias)
 		for t := range h {
-			add(h[t], attended[t])
+			Add(h[t], attended[t])
 		}
 		for t := range h {
 			n := o.norm(h[t], at("post_attention_layernorm"))
-			gate := product(n, at("mlp/gate_proj"), o.c.FFN)
-			up := product(n, at("mlp/up_proj"), o.c.FFN)
+			gate := Product(n, at("mlp/gate_proj"), o.c.FFN)
+			up := Product(n, at("mlp/up_proj"), o.c.FFN)
 			for i := range gate {
 				gate[i] = gate[i] / (1 + math.Exp(-gate[i])) * up[i]
 			}
-			add(h[t], product(gate, at("mlp/down_proj"), o.c.Dim))
+			Add(h[t], Product(gate, at("mlp/down_proj"), o.c.Dim))
 		}
 	}
 	return o.norms(h, o.w["norm"])
 }
 
 // attend is the attention sub-layer with its output projection.
-func (o *oracle) attend(at func(string) []float64, x [][]float64, pos []int32,
+func (o *Decoder) attend(at func(string) []float64, x [][]float64, pos []int32,
 	see func(q, k int) bool, bias func(h, q, k int) float64) [][]float64 {
 	out := make([][]float64, len(x))
 	for t := range out {
@@ -62,7 +71,7 @@ func (o *oracle) attend(at func(string) []float64, x [][]float64, pos []int32,
 		for t := range x {
 			q[t] = o.head(at, x[t], "q", o.c.Heads, head, pos[t])
 			k[t] = o.head(at, x[t], "k", o.kvh, kvHead, pos[t])
-			v[t] = product(x[t], at("self_attn/v_proj"), o.kvh*o.hd)[kvHead*o.hd : (kvHead+1)*o.hd]
+			v[t] = Product(x[t], at("self_attn/v_proj"), o.kvh*o.hd)[kvHead*o.hd : (kvHead+1)*o.hd]
 		}
 		for t := range x {
 			sum, mixed := 0.0, make([]float64, o.hd)
@@ -70,7 +79,7 @@ func (o *oracle) attend(at func(string) []float64, x [][]float64, pos []int32,
 				if !see(t, u) {
 					continue
 				}
-				p := math.Exp(dot(q[t], k[u])/math.Sqrt(float64(o.hd)) + bias(head, t, u))
+				p := math.Exp(Dot(q[t], k[u])/math.Sqrt(float64(o.hd)) + bias(head, t, u))
 				sum += p
 				for i := range mixed {
 					mixed[i] += p * v[u][i]
@@ -82,14 +91,14 @@ func (o *oracle) attend(at func(string) []float64, x [][]float64, pos []int32,
 		}
 	}
 	for t := range out {
-		out[t] = product(out[t], at("self_attn/o_proj"), o.c.Dim)
+		out[t] = Product(out[t], at("self_attn/o_proj"), o.c.Dim)
 	}
 	return out
 }
 
 // head returns the rotated query or key of one head of token x at position pos.
-func (o *oracle) head(at func(string) []float64, x []float64, which string, heads, head int, pos int32) []float64 {
-	v := product(x, at("self_attn/"+which+"_proj"), heads*o.hd)[head*o.hd : (head+1)*o.hd]
+func (o *Decoder) head(at func(string) []float64, x []float64, which string, heads, head int, pos int32) []float64 {
+	v := Product(x, at("self_attn/"+which+"_proj"), heads*o.hd)[head*o.hd : (head+1)*o.hd]
 	if o.c.QKNorm {
 		v = o.norm(v, at("self_attn/"+which+"_norm"))
 	}
@@ -103,8 +112,8 @@ func (o *oracle) head(at func(string) []float64, x []float64, which string, head
 }
 
 // norm is x / rms(x) * w.
-func (o *oracle) norm(x, w []float64) []float64 {
-	rms := math.Sqrt(dot(x, x)/float64(len(x)) + o.c.NormEps)
+func (o *Decoder) norm(x, w []float64) []float64 {
+	rms := math.Sqrt(Dot(x, x)/float64(len(x)) + o.c.NormEps)
 	out := make([]float64, len(x))
 	for i := range x {
 		out[i] = x[i] / rms * w[i]
@@ -112,7 +121,7 @@ func (o *oracle) norm(x, w []float64) []float64 {
 	return out
 }
 
-func (o *oracle) norms(x [][]float64, w []float64) [][]float64 {
+func (o *Decoder) norms(x [][]float64, w []float64) [][]float64 {
 	out := make([][]float64, len(x))
 	for t := range x {
 		out[t] = o.norm(x[t], w)
@@ -120,8 +129,8 @@ func (o *oracle) norms(x [][]float64, w []float64) [][]float64 {
 	return out
 }
 
-// product is x [n] times w [n, m].
-func product(x, w []float64, m int) []float64 {
+// Product is x [n] times w [n, m].
+func Product(x, w []float64, m int) []float64 {
 	out := make([]float64, m)
 	for i, v := range x {
 		for j := range out {
@@ -131,7 +140,8 @@ func product(x, w []float64, m int) []float64 {
 	return out
 }
 
-func dot(a, b []float64) float64 {
+// Dot is the inner product of a and b.
+func Dot(a, b []float64) float64 {
 	s := 0.0
 	for i := range a {
 		s += a[i] * b[i]
@@ -139,7 +149,8 @@ func dot(a, b []float64) float64 {
 	return s
 }
 
-func add(a, b []float64) {
+// Add adds b to a in place.
+func Add(a, b []float64) {
 	for i := range a {
 		a[i] += b[i]
 	}
