@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
@@ -25,15 +26,10 @@ type planReport struct {
 }
 
 // printPlan says what training a recipe will cost, and trains nothing.
-func printPlan(cmd *cobra.Command, rec *recipe.Recipe, output string) error {
+func printPlan(cmd *cobra.Command, backend compute.Backend, rec *recipe.Recipe, output string) error {
 	if err := wantData(cmd, rec); err != nil {
 		return err
 	}
-	backend, err := openEngine(cmd)
-	if err != nil {
-		return err
-	}
-	defer backend.Finalize()
 	a, err := fit.Assemble(cmd.Context(), rec, sayTo(cmd))
 	if err != nil {
 		return err

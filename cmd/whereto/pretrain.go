@@ -45,13 +45,18 @@ func newPretrainCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			backend, err := openEngine(cmd)
+			if err != nil {
+				return err
+			}
+			defer backend.Finalize()
 			if plan {
-				return printPlan(cmd, r, output.value)
+				return printPlan(cmd, backend, r, output.value)
 			}
 			if out == "" {
 				out = filepath.Join("runs", fmt.Sprintf("%s-s%d", r.Name, r.Training.Seed))
 			}
-			done, err := pretrain(cmd, r, out, resume.value == "auto")
+			done, err := pretrain(cmd, backend, r, out, resume.value == "auto")
 			if err != nil {
 				return err
 			}
@@ -99,7 +104,7 @@ func (t trained) write(w io.Writer) error {
 }
 
 // pretrain trains a recipe into the folder out, or goes on with the run there.
-func pretrain(cmd *cobra.Command, rec *recipe.Recipe, out string, resume bool) (done trained, err error) {
+func pretrain(cmd *cobra.Command, backend compute.Backend, rec *recipe.Recipe, out string, resume bool) (done trained, err error) {
 	done = trained{Run: out, Seed: rec.Training.Seed}
 	r, err := findRun(rec, out, resume)
 	if err != nil {
@@ -116,11 +121,6 @@ func pretrain(cmd *cobra.Command, rec *recipe.Recipe, out string, resume bool) (
 	if err := wantData(cmd, rec); err != nil {
 		return done, err
 	}
-	backend, err := openEngine(cmd)
-	if err != nil {
-		return done, err
-	}
-	defer backend.Finalize()
 	a, err := fit.Assemble(cmd.Context(), rec, sayTo(cmd))
 	if err != nil {
 		return done, err
