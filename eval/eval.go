@@ -4,7 +4,9 @@
 // Words. A row is one target; the main scorer is the model under test; floors
 // are the scorers it must beat. A return is a target whose place is in the
 // query's history, a discovery one whose place is not. The first answer is the
-// place with the highest score, the lowest id among equals.
+// place with the highest score, the lowest id among equals. A discovery row has
+// two ranks: in the list of all places, and among the places new to the user,
+// the visited ones taken out (docs/protocols.md).
 //
 // Promises. Run gives every scorer the same rows and reports expectations over
 // random tie-breaks (package metric), so many equal scores help nobody. Memory
@@ -154,9 +156,10 @@ func rowsOf(d *poi.Dataset, targets []poi.Target) *rows {
 // outcome is what one scorer made of the rows.
 type outcome struct {
 	stands  []metric.Standing
-	top     []int32   // the first answer
-	topProb []float64 // its probability, 0 if the scores are no distribution
-	errM    []float64 // metres from the first answer to the true place
+	fresh   []metric.Standing // among places new to the user; zero for returns
+	top     []int32           // the first answer
+	topProb []float64         // its probability, 0 if the scores are no distribution
+	errM    []float64         // metres from the first answer to the true place
 }
 
 // score runs s over the rows, size queries at a time. Rows are NaN before s
@@ -177,7 +180,7 @@ func score(ctx context.Context, d *poi.Dataset, r *rows, s poi.Scorer, size int)
 			return nil, fmt.Errorf("score rows %d to %d with %s: %w", from, from+len(targets)-1, s.Name(), err)
 		}
 		for i := range targets {
-			if err := o.add(d, dst[i], r.labels[from+i]); err != nil {
+			if err := o.add(d, dst[i], r.labels[from+i], queries[i].History); err != nil {
 				return nil, fmt.Errorf("row %d of %s (user %s): %w", from+i, s.Name(), d.Users[targets[i].User].ID, err)
 			}
 		}
@@ -185,8 +188,8 @@ func score(ctx context.Context, d *poi.Dataset, r *rows, s poi.Scorer, size int)
 	return o, nil
 }
 
-// add appends the outcome of one row.
-func (o *outcome) add(d *poi.Dataset, scores []float64, label int32) error {
+// add appends the outcome of one row. It overwrites scores.
+func (o *outcome) add(d *poi.Dataset, scores []float64, label int32, history []poi.Visit) error {
 	st, err := metric.Stand(scores, int(label))
 	if err != nil {
 		return err
@@ -204,7 +207,35 @@ func (o *outcome) add(d *poi.Dataset, scores []float64, label int32) error {
 	}
 	o.stands, o.top = append(o.stands, st), append(o.top, int32(top))
 	o.topProb, o.errM = append(o.topProb, probability(scores, top)), append(o.errM, metres)
-	return nil
+	fresh, err := amongNew(scores, label, history)
+	o.fresh = append(o.fresh, fresh)
+	return err
+}
+
+// amongNew returns the standing of the label among the places that are not in
+// the history; zero if the label is in it. Visited places are taken out, not
+// put last: a scorer may give the label -Inf itself, and would tie with them.
+// No score may be NaN. It overwrites scores.
+func amongNew(scores []float64, label int32, history []poi.Visit) (metric.Standing, error) {
+	for _, v := range history {
+		if v.POI < 0 || int(v.POI) >= len(scores) {
+			return metric.Standing{}, fmt.Errorf("history holds POI %d of %d: %w: build the data set again", v.POI, len(scores), poi.ErrUnknownPOI)
+		}
+		if v.POI == label {
+			return metric.Standing{}, nil
+		}
+		scores[v.POI] = math.NaN()
+	}
+	left, at := scores[:0], 0
+	for p, x := range scores {
+		if p == int(label) {
+			at = len(left)
+		}
+		if !math.IsNaN(x) {
+			left = append(left, x)
+		}
+	}
+	return metric.Stand(left, at)
 }
 
 // probability returns that of scores[top] if the scores are probabilities or

@@ -109,6 +109,84 @@ func TestRunByHand(t *testing.T) {
 	}
 }
 
+func TestAmongNew(t *testing.T) {
+	inf := math.Inf(-1)
+	for _, c := range []struct {
+		name    string
+		scores  []float64
+		label   int32
+		visited []int32
+		want    metric.Standing
+	}{
+		{"nowhere before", []float64{5, 4, 3, 2}, 2, nil, metric.Standing{Above: 2, Tied: 1}},
+		{"better ones visited", []float64{5, 4, 3, 2}, 2, []int32{1, 0, 1}, metric.Standing{Above: 0, Tied: 1}},
+		{"worse one visited", []float64{5, 4, 3, 2}, 2, []int32{3}, metric.Standing{Above: 2, Tied: 1}},
+		{"ties, one visited", []float64{3, 4, 3, 3, 3}, 2, []int32{0}, metric.Standing{Above: 1, Tied: 3}},
+		{"all tied", []float64{0, 0, 0, 0}, 3, []int32{0, 1}, metric.Standing{Above: 0, Tied: 2}},
+		{"the last new place", []float64{5, 4, 0, 2}, 2, []int32{0, 1, 3}, metric.Standing{Above: 0, Tied: 1}},
+		{"label given up", []float64{5, 4, inf, inf}, 2, []int32{0, 1}, metric.Standing{Above: 0, Tied: 2}},
+		{"visited and label given up", []float64{5, inf, inf, 4}, 2, []int32{1}, metric.Standing{Above: 2, Tied: 1}},
+		{"a return", []float64{5, 4, 3, 2}, 2, []int32{0, 2}, metric.Standing{}},
+	} {
+		var history []poi.Visit
+		for _, p := range c.visited {
+			history = append(history, poi.Visit{POI: p})
+		}
+		if got, err := amongNew(c.scores, c.label, history); err != nil || got != c.want {
+			t.Errorf("%s: %+v, %v; want %+v", c.name, got, err, c.want)
+		}
+	}
+	for _, p := range []int32{-1, 4} {
+		if _, err := amongNew(make([]float64, 4), 0, []poi.Visit{{POI: p}}); !errors.Is(err, poi.ErrUnknownPOI) {
+			t.Errorf("history at POI %d of 4: %v", p, err)
+		}
+	}
+}
+
+// One user was at 0, 1, 2, goes to 11, back to 0, and to 12, of 14 places. The
+// model scores place p with -p: 11 is the 12th of all places and the 9th of the
+// new ones; 12 is the 13th and, with 11 seen by then, the 9th as well. The floor
+// knows nothing: 11 new places are left for the first, 10 for the second.
+func TestDiscoveryAmongNewByHand(t *testing.T) {
+	d := &poi.Dataset{Name: "fresh", Protocol: "every-checkin", Places: make([]poi.Place, 14), Fingerprint: "0123456789abcdef"}
+	d.Users = []poi.User{{ID: "A"}}
+	for i, p := range []int32{0, 1, 2, 11, 0, 12} {
+		d.Users[0].Visits = append(d.Users[0].Visits, poi.Visit{POI: p, TimeMS: int64(i) * 3_600_000})
+	}
+	d.Targets[poi.Test] = []poi.Target{{Pos: 3}, {Pos: 4}, {Pos: 5}}
+	falling := make([]float64, 14)
+	for p := range falling {
+		falling[p] = -float64(p)
+	}
+	flat := &fixed{name: "flat", table: [][]float64{make([]float64, 14)}}
+	res, preds, err := Run(context.Background(), d, poi.Test, &fixed{name: "m", table: [][]float64{falling}}, []poi.Scorer{flat}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	floor := res.Floors["flat"]
+	for name, c := range map[string][2]float64{ // got, want
+		"share":                 {res.Fresh.Share, 2. / 3},
+		"all places":            {res.Discovery.Metrics["acc@10"].Value, 0},
+		"among new":             {res.Fresh.Metrics["acc@10"].Value, 1},
+		"among new, acc@5":      {res.Fresh.Metrics["acc@5"].Value, 0},
+		"among new, mrr":        {res.Fresh.Metrics["mrr"].Value, 1. / 9},
+		"floor, all places":     {floor.Discovery.Metrics["acc@10"].Value, 10. / 14},
+		"floor, among new":      {floor.Fresh.Metrics["acc@10"].Value, (10./11 + 1) / 2},
+		"paired, all places":    {floor.PairedDiscovery.Value, -10. / 14},
+		"paired, among new":     {floor.PairedFresh.Value, 1. / 22},
+		"paired, among new, hi": {floor.PairedFresh.Hi, 1. / 11}, // twice the first row
+		"paired, among new, lo": {floor.PairedFresh.Lo, 0},
+		"return":                {res.Returns.Metrics["acc@1"].Value, 1},
+	} {
+		if math.Abs(c[0]-c[1]) > 1e-12 {
+			t.Errorf("%s: %v, want %v", name, c[0], c[1])
+		}
+	}
+	if res.Fresh.N != 2 || res.PairedFresh != (Value{}) || preds[0].Rank != 12 || preds[2].Rank != 13 {
+		t.Errorf("%d rows, %+v, predictions %+v", res.Fresh.N, res.PairedFresh, preds)
+	}
+}
+
 func TestProbability(t *testing.T) {
 	for _, c := range []struct {
 		scores []float64
@@ -217,6 +295,7 @@ func TestRunRejects(t *testing.T) {
 		"batch":      {tag: poi.Test, main: good("m"), opt: Options{Batch: -1}, want: poi.ErrBadInput},
 		"resamples":  {tag: poi.Test, main: good("m"), opt: Options{Resamples: -1}, want: metric.ErrInput},
 		"position":   {tag: poi.Test, main: good("m"), change: func(d *poi.Dataset) { d.Targets[poi.Test][0].Pos = 5 }, want: poi.ErrBadInput},
+		"history":    {tag: poi.Test, main: good("m"), change: func(d *poi.Dataset) { d.Users[1].Visits[0].POI = 4 }, want: poi.ErrUnknownPOI},
 		"label":      {tag: poi.Test, main: good("m"), change: func(d *poi.Dataset) { d.Users[0].Visits[2].POI = 4 }, want: poi.ErrUnknownPOI},
 		"coordinate": {tag: poi.Test, main: good("m"), change: func(d *poi.Dataset) { d.Places[0].Lat = nan }, want: poi.ErrBadInput},
 	} {
@@ -248,7 +327,8 @@ func TestJSONKeys(t *testing.T) {
 	}
 	for _, path := range []string{"split", "protocol", "n", "seed", "metrics.acc@1.value", "metrics.acc@1.lo", "metrics.acc@1.hi", "metrics.acc@5",
 		"metrics.acc@10", "metrics.mrr", "floors.counter.metrics.acc@1", "floors.recency.metrics", "floors.markov.paired_acc@1.lo",
-		"returns.share", "returns.metrics.acc@1", "discovery.share", "discovery.metrics", "distance_m.p50", "distance_m.p75", "distance_m.p90"} {
+		"returns.share", "returns.metrics.acc@1", "discovery.share", "discovery.metrics", "discovery_among_new.share", "discovery_among_new.metrics", "floors.markov.paired_discovery_among_new_acc@10.lo",
+		"distance_m.p50", "distance_m.p75", "distance_m.p90"} {
 		var at any = got
 		for _, key := range strings.Split(path, ".") {
 			m, ok := at.(map[string]any)

@@ -23,15 +23,16 @@ func (r *rows) row(o, first *outcome, boot metric.Bootstrap) (Row, error) {
 	}
 	var out Row
 	var err error
-	if out.Metrics, err = metricsOf(o, all, boot); err != nil {
+	if out.Metrics, err = metricsOf(o.stands, all, boot); err != nil {
 		return Row{}, err
 	}
 	for _, p := range []struct {
-		part *Part
-		at   []int
-	}{{&out.Returns, r.returns}, {&out.Discovery, r.finds}} {
+		part   *Part
+		stands []metric.Standing
+		at     []int
+	}{{&out.Returns, o.stands, r.returns}, {&out.Discovery, o.stands, r.finds}, {&out.Fresh, o.fresh, r.finds}} {
 		p.part.N, p.part.Share = len(p.at), float64(len(p.at))/float64(len(all))
-		if p.part.Metrics, err = metricsOf(o, p.at, boot); err != nil {
+		if p.part.Metrics, err = metricsOf(p.stands, p.at, boot); err != nil {
 			return Row{}, err
 		}
 	}
@@ -43,15 +44,18 @@ func (r *rows) row(o, first *outcome, boot metric.Bootstrap) (Row, error) {
 	if first == nil {
 		return out, nil
 	}
-	if out.Paired, err = paired(first, o, all, 1, boot); err != nil {
+	if out.Paired, err = paired(first.stands, o.stands, all, 1, boot); err != nil {
 		return Row{}, err
 	}
-	out.PairedDiscovery, err = paired(first, o, r.finds, 10, boot)
+	if out.PairedDiscovery, err = paired(first.stands, o.stands, r.finds, 10, boot); err != nil {
+		return Row{}, err
+	}
+	out.PairedFresh, err = paired(first.fresh, o.fresh, r.finds, 10, boot)
 	return out, err
 }
 
 // metricsOf returns every figure over the rows in at; none has none.
-func metricsOf(o *outcome, at []int, boot metric.Bootstrap) (Metrics, error) {
+func metricsOf(stands []metric.Standing, at []int, boot metric.Bootstrap) (Metrics, error) {
 	out := Metrics{}
 	if len(at) == 0 {
 		return out, nil
@@ -60,7 +64,7 @@ func metricsOf(o *outcome, at []int, boot metric.Bootstrap) (Metrics, error) {
 	for c, f := range figures {
 		cols[c] = make([]float64, len(at))
 		for i, row := range at {
-			cols[c][i] = f.of(o.stands[row])
+			cols[c][i] = f.of(stands[row])
 		}
 	}
 	intervals, err := part(boot, at).Means(cols)
@@ -72,13 +76,13 @@ func metricsOf(o *outcome, at []int, boot metric.Bootstrap) (Metrics, error) {
 
 // paired returns the difference of accuracy at k, a minus b, over the rows in
 // at; with no rows it is zero.
-func paired(a, b *outcome, at []int, k int, boot metric.Bootstrap) (Value, error) {
+func paired(a, b []metric.Standing, at []int, k int, boot metric.Bootstrap) (Value, error) {
 	if len(at) == 0 {
 		return Value{}, nil
 	}
 	x, y := make([]float64, len(at)), make([]float64, len(at))
 	for i, row := range at {
-		x[i], y[i] = a.stands[row].Hit(k), b.stands[row].Hit(k)
+		x[i], y[i] = a[row].Hit(k), b[row].Hit(k)
 	}
 	v, err := part(boot, at).Difference(x, y)
 	return Value(v), err

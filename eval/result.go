@@ -27,17 +27,24 @@ type Distances struct {
 
 // Row is one scorer's line in a table.
 type Row struct {
-	Metrics   Metrics   `json:"metrics"`
-	Returns   Part      `json:"returns"`
-	Discovery Part      `json:"discovery"`
-	Distance  Distances `json:"distance_m"`
+	Metrics   Metrics `json:"metrics"`
+	Returns   Part    `json:"returns"`
+	Discovery Part    `json:"discovery"`
+	// Fresh are the discovery rows again, ranked among the places that are not in
+	// the query's history: what a "somewhere new" list would show. In the list of
+	// all places a good scorer puts the user's own places first, because four
+	// targets in five are returns.
+	Fresh    Part      `json:"discovery_among_new"`
+	Distance Distances `json:"distance_m"`
 	// Paired is the paired bootstrap of (main row minus this row) on acc@1; zero for the main row.
 	Paired Value `json:"paired_acc@1"`
 	// PairedDiscovery is the same on acc@10 of the discovery rows alone.
 	PairedDiscovery Value `json:"paired_discovery_acc@10"`
+	// PairedFresh is the same among the places that are new to the user.
+	PairedFresh Value `json:"paired_discovery_among_new_acc@10"`
 }
 
-// Result is what `eval -o json` prints (DESIGN section 11).
+// Result is what `eval -o json` prints ; tables and reports read it back.
 type Result struct {
 	Run         string         `json:"run"`
 	Split       string         `json:"split"`

@@ -118,10 +118,10 @@ func newTable(results []*Result) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &table{caption: caption(results, floors), head: []string{"scorer", "Acc@1", "Acc@5", "Acc@10", "MRR", "return Acc@1", "discovery Acc@10", "km P50"}}
+	t := &table{caption: caption(results, floors), head: []string{"scorer", "Acc@1", "Acc@5", "Acc@10", "MRR", "return Acc@1", "discovery Acc@10", "among new Acc@10", "km P50"}}
 	paired := mains == 1 && len(floors) > 0
 	if paired {
-		t.head = append(t.head, "behind by, Acc@1", "behind by, discovery Acc@10")
+		t.head = append(t.head, "behind by, Acc@1", "behind by, among new Acc@10")
 	}
 	for _, r := range results {
 		if r.Name == "" {
@@ -140,7 +140,7 @@ func newTable(results []*Result) (*table, error) {
 	for _, f := range floors {
 		cells := cellsOf(f.name, f.row)
 		if paired {
-			cells = append(cells, ranged(f.row.Paired), ranged(f.row.PairedDiscovery))
+			cells = append(cells, ranged(f.row.Paired), pairedFresh(f.row))
 		}
 		t.body = append(t.body, cells)
 	}
@@ -219,7 +219,7 @@ func distinct(list []string) string {
 
 func cellsOf(name string, r Row) []string {
 	return []string{name, cell(r.Metrics, "acc@1"), short(r.Metrics, "acc@5"), short(r.Metrics, "acc@10"), cell(r.Metrics, "mrr"),
-		short(r.Returns.Metrics, "acc@1"), cell(r.Discovery.Metrics, "acc@10"), fmt.Sprintf("%.2f", r.Distance.P50/1000)}
+		short(r.Returns.Metrics, "acc@1"), cell(r.Discovery.Metrics, "acc@10"), cell(r.Fresh.Metrics, "acc@10"), fmt.Sprintf("%.2f", r.Distance.P50/1000)}
 }
 
 // cell prints a metric with its interval, "-" if the part has no rows.
@@ -228,6 +228,15 @@ func cell(m Metrics, name string) string {
 		return ranged(v)
 	}
 	return "-"
+}
+
+// pairedFresh prints the paired difference of discoveries among new places, "-"
+// if there are none or the result is older than the figure.
+func pairedFresh(r Row) string {
+	if len(r.Fresh.Metrics) == 0 {
+		return "-"
+	}
+	return ranged(r.PairedFresh)
 }
 
 // short prints a metric without its interval.
