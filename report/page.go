@@ -156,9 +156,11 @@ func tilesOf(l *loaded) []tile {
 		return tile{label, places(v.Value), fmt.Sprintf("%s to %s", places(v.Lo), places(v.Hi))}
 	}
 	first := of("acc@1", "Acc@1, "+r.Split)
-	found := tile{"Acc@10 of discoveries", "-", "no first visits"}
-	if v, ok := r.Discovery.Metrics["acc@10"]; ok {
-		found = tile{"Acc@10 of discoveries", places(v.Value), fmt.Sprintf("%s of rows", percent(r.Discovery.Share))}
+	found := tile{"Acc@10 of discoveries among new places", "-", "no first visits"}
+	if v, ok := r.Fresh.Metrics["acc@10"]; ok {
+		found.Value, found.Below = places(v.Value), fmt.Sprintf("%s of rows", percent(r.Fresh.Share))
+	} else if r.Discovery.N > 0 {
+		found.Below = "an older result; evaluate again"
 	}
 	half := tile{"median error", metres(r.Distance.P50), "90 % within " + metres(r.Distance.P90)}
 	return []tile{first, of("acc@10", "Acc@10"), of("mrr", "MRR"), found, half}

@@ -27,7 +27,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -80,9 +79,13 @@ func WriteFile(ctx context.Context, path string, dirs []string, opt Options) err
 	if err != nil {
 		return err
 	}
-	return writeAtomic(path, func(w io.Writer) error {
+	err = run.WriteFileAtomic(path, func(w io.Writer) error {
 		return pages.ExecuteTemplate(w, "page.html", p)
 	})
+	if err != nil {
+		return fmt.Errorf("report: %w; choose another place with --out", err)
+	}
+	return nil
 }
 
 // DefaultPath is where the page of these runs goes when nobody says where: into
@@ -132,32 +135,4 @@ func build(ctx context.Context, dirs []string, opt Options) (*page, error) {
 	}
 	nameRuns(runs)
 	return layOut(runs, opt.Now), nil
-}
-
-// writeAtomic writes path through a temporary file in its folder, fsync and
-// rename; on an error the old file stays.
-func writeAtomic(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-")
-	if err != nil {
-		return fmt.Errorf("write report %s: %w; choose another place with --out", path, err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close() // a second close fails, which is no news
-			err = errors.Join(fmt.Errorf("write report %s: %w", path, err), os.Remove(f.Name()))
-		}
-	}()
-	if err = f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = write(f); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -63,6 +63,7 @@ func (f fake) result(split string) *eval.Result {
 	row := func(acc float64) eval.Row {
 		m := eval.Metrics{"acc@1": {Value: acc, Lo: acc - .02, Hi: acc + .02}, "acc@5": {Value: acc + .1}, "acc@10": {Value: acc + .2}, "mrr": {Value: acc + .05}, "ndcg@10": {Value: acc + .06}}
 		return eval.Row{Metrics: m, Returns: eval.Part{N: 3, Share: .75, Metrics: m}, Discovery: eval.Part{N: 1, Share: .25, Metrics: m},
+			Fresh:    eval.Part{N: 1, Share: .25, Metrics: eval.Metrics{"acc@10": {Value: acc + .3, Lo: acc + .25, Hi: acc + .35}}},
 			Distance: eval.Distances{P50: 120, P75: 1500, P90: 22_000}, Paired: eval.Value{Value: f.acc - acc, Lo: f.acc - acc - .01, Hi: f.acc - acc + .01}}
 	}
 	res := &eval.Result{Run: f.name, Split: split, Protocol: f.protocol, Fingerprint: f.data, N: 4, Seed: 3, Resamples: 2000, Name: "model", Row: row(f.acc), Floors: map[string]eval.Row{}}
@@ -156,6 +157,8 @@ func TestPageOfOneRun(t *testing.T) {
 		"whereto pretrain &#39;a b.yaml&#39;", "n = 4 (returns 3, discovery 1)", "2,000 resamples of rows, seed 3",
 		"[0.430, 0.470]", "<strong>&#43;0.2000</strong><small>[&#43;0.190, &#43;0.210]</small>", "model is ahead by",
 		"120 m", "1.5 km", "22 km", "Best Acc@1 0.4000 after epoch 3 of 5 recorded", "best 0.4000",
+		`<td class="edge">0.6500<small>[0.000, 0.000]</small></td><td>0.7500<small>[0.700, 0.800]</small></td>`,
+		`<span class="name">Acc@10 of discoveries among new places</span><span class="value">0.7500</span><span class="below">25 % of rows</span>`,
 		"3 of 3 wrong answers (4 rows, test split)", "4m0s, first to last record", "name: x")
 	for _, id := range []string{"loss", "lr", "epochs", "cdf", "hours", "history", "map"} {
 		wantAll(t, page, `id="run1-`+id+`"`)
@@ -165,6 +168,24 @@ func TestPageOfOneRun(t *testing.T) {
 	}
 	if i, j := strings.Index(page, "recency <small>floor"), strings.Index(page, "counter <small>floor"); i < 0 || j < i {
 		t.Error("floors are not there with the best first")
+	}
+}
+
+// A result older than the ranks among new places has no figure, and says so; one
+// without discoveries has none to give.
+func TestTileWithoutDiscoveries(t *testing.T) {
+	for _, c := range []struct {
+		finds int
+		below string
+	}{{1, "an older result; evaluate again"}, {0, "no first visits"}} {
+		l := loadAll(t, full("nyc").make(t))[0]
+		l.results[Test].Fresh, l.results[Test].Discovery.N = eval.Part{}, c.finds
+		if got := tilesOf(l)[3]; got.Value != "-" || got.Below != c.below {
+			t.Errorf("%d discoveries: tile %+v", c.finds, got)
+		}
+		if got := tableOf(l, Test).Rows[0].Fresh; got != (ranged{Value: "-"}) {
+			t.Errorf("%d discoveries: cell %+v", c.finds, got)
+		}
 	}
 }
 
@@ -284,21 +305,16 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A page that cannot be finished leaves the old one, and nothing beside it.
-func TestWriteFileIsAtomic(t *testing.T) {
+// A page that cannot be made leaves the old one, and nothing beside it.
+func TestWriteFileKeepsTheOldPage(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "page.html")
 	run := full("nyc").make(t)
 	must(t, WriteFile(t.Context(), path, []string{run}, Options{Now: someDay}))
 	old, err := os.ReadFile(path)
 	must(t, err)
-	broken := errors.New("disk full")
-	err = writeAtomic(path, func(w io.Writer) error {
-		_, err := w.Write([]byte("half"))
-		return errors.Join(err, broken)
-	})
-	if !errors.Is(err, broken) {
-		t.Errorf("error %v", err)
+	if err := WriteFile(t.Context(), path, []string{run, dir}, Options{}); err == nil {
+		t.Error("a folder that is no run was reported on")
 	}
 	now, err := os.ReadFile(path)
 	must(t, err)
@@ -308,7 +324,8 @@ func TestWriteFileIsAtomic(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 		t.Errorf("left behind %v, error %v", left, err)
 	}
-	if err := WriteFile(t.Context(), filepath.Join(dir, "none", "page.html"), []string{run}, Options{}); !errors.Is(err, os.ErrNotExist) {
+	err = WriteFile(t.Context(), filepath.Join(dir, "none", "page.html"), []string{run}, Options{})
+	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "--out") {
 		t.Errorf("write into no folder: %v", err)
 	}
 }

@@ -29,7 +29,8 @@ type resultRow struct {
 	MRR         ranged
 	Plain       []string // acc@5, acc@10, ndcg@10
 	Returns     string   // acc@1 where the place was visited before
-	Found       ranged   // acc@10 where it was not
+	Found       ranged   // acc@10 where it was not, among all places
+	Fresh       ranged   // the same among the places new to the user
 	Distance    []string // quantiles
 	Ahead       *ranged  // paired difference of acc@1, main minus this
 	acc1        eval.Value
@@ -58,7 +59,7 @@ func rowOf(name string, r eval.Row) resultRow {
 	plain := func(m eval.Metrics, name string) string { return rangedOf(m, name).Value }
 	return resultRow{Name: name, Acc1: rangedOf(r.Metrics, "acc@1"), MRR: rangedOf(r.Metrics, "mrr"),
 		Plain:   []string{plain(r.Metrics, "acc@5"), plain(r.Metrics, "acc@10"), plain(r.Metrics, "ndcg@10")},
-		Returns: plain(r.Returns.Metrics, "acc@1"), Found: rangedOf(r.Discovery.Metrics, "acc@10"),
+		Returns: plain(r.Returns.Metrics, "acc@1"), Found: rangedOf(r.Discovery.Metrics, "acc@10"), Fresh: rangedOf(r.Fresh.Metrics, "acc@10"),
 		Distance: []string{metres(r.Distance.P50), metres(r.Distance.P75), metres(r.Distance.P90)},
 		acc1:     r.Metrics["acc@1"]}
 }

@@ -10,6 +10,14 @@ import (
 	"runtime"
 )
 
+// WriteFileAtomic writes what write makes to path, in a run folder or elsewhere:
+// a temporary file in the same folder is synced and takes the name at the end.
+// On any error, one of write included, the old file stays and nothing is left
+// beside it. The file is readable by all (0644).
+func WriteFileAtomic(path string, write func(io.Writer) error) error {
+	return writeStream(path, nil, write)
+}
+
 // writeFile writes data to path through a temporary file, fsync and rename.
 func writeFile(path string, data []byte, wrap func(io.Writer) io.Writer) error {
 	return writeStream(path, wrap, func(w io.Writer) error {
@@ -18,8 +26,7 @@ func writeFile(path string, data []byte, wrap func(io.Writer) io.Writer) error {
 	})
 }
 
-// writeStream is writeFile for content made by write. On any error the old file
-// stays and the temporary one is removed.
+// writeStream is WriteFileAtomic through wrap, unless that is nil.
 func writeStream(path string, wrap func(io.Writer) io.Writer, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-")
 	if err != nil {

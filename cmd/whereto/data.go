@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/whereto/whereto/pipeline"
+	"github.com/whereto/whereto/run"
 	"github.com/whereto/whereto/source"
 	"github.com/whereto/whereto/split"
 )
@@ -68,7 +67,7 @@ func describe(ctx context.Context, cfg pipeline.Config, rejects string, say pipe
 		}
 	} else {
 		var readErr error
-		err := replaceFile(rejects, func(w io.Writer) error {
+		err := run.WriteFileAtomic(rejects, func(w io.Writer) error {
 			readErr = read(w)
 			return nil
 		})
@@ -181,26 +180,4 @@ func sayTo(cmd *cobra.Command) pipeline.Progress {
 	default:
 		return func(doing string) { fmt.Fprintln(stderr, doing) }
 	}
-}
-
-// replaceFile writes path through a temporary file beside it, fsync and rename;
-// on an error of write the old file stays.
-func replaceFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close() // fails where it was closed already, which is as well
-			err = errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-		}
-	}()
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil { // CreateTemp gives 0600
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -119,7 +119,7 @@ func newIndexExportCmd() *cobra.Command {
 			if out == "" {
 				return ix.WriteGeoJSON(cmd.OutOrStdout(), layers)
 			}
-			if err := replaceFile(out, func(w io.Writer) error { return ix.WriteGeoJSON(w, layers) }); err != nil {
+			if err := run.WriteFileAtomic(out, func(w io.Writer) error { return ix.WriteGeoJSON(w, layers) }); err != nil {
 				return err
 			}
 			sayTo(cmd)("wrote " + out)
