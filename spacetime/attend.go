@@ -33,9 +33,10 @@ func (n *net) positions(b, t int) *Node {
 	return BroadcastToDims(InsertAxes(Const(n.g, p), 0), b, t)
 }
 
-// mask says which tokens a token sees, [B, T, T]: earlier ones that are real, in
-// the same trajectory unless the recipe has the whole history; requests are
-// hidden from later tokens if the recipe says so. Every token sees itself.
+// mask says which tokens a token sees, [B, T, T]: the profile and earlier ones that
+// are real, in the same trajectory unless the recipe has the whole history;
+// requests are hidden from later tokens if the recipe says so. Every token sees
+// itself.
 func (n *net) mask(b, t int) *Node {
 	k, p := n.c.perAction(n.t), n.t.Profile
 	pattern, self := make([]bool, t*t), make([]bool, t*t)
@@ -73,12 +74,21 @@ func (n *net) perToken(x *Node, fill any) *Node {
 	return Concatenate([]*Node{head, y}, 1)
 }
 
-// sameTrajectory is true where two tokens belong to one trajectory, [B, T, T].
+// sameTrajectory is true where two tokens belong to one trajectory and where the
+// key is of the profile, which belongs to all, [B, T, T].
 func (n *net) sameTrajectory(b, t int) *Node {
-	s := n.perToken(n.in[batch.InSegment], float64(-1))
+	s := n.perToken(n.in[batch.InSegment], profileSegment)
 	q := BroadcastToDims(InsertAxes(s, 2), b, t, t)
 	k := BroadcastToDims(InsertAxes(s, 1), b, t, t)
-	return Equal(q, k)
+	return Or(Equal(q, k), isProfile(k))
+}
+
+// profileSegment stands for the trajectory of profile tokens.
+const profileSegment = -1.0
+
+// isProfile is true for the segments of profile tokens.
+func isProfile(segment *Node) *Node {
+	return LessThan(segment, ScalarZero(segment.Graph(), segment.DType()))
 }
 
 // bias is added to the attention scores of every head, [B, H, T, T]: a learned mix

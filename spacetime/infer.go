@@ -78,12 +78,21 @@ func (m *Model) Expand(s *model.Scope, inputs []*Node) *Node {
 	x := n.embedBlocks(blocks)
 	x = Add(x, BroadcastToShape(InsertAxes(kind, 0), x.Shape()))
 	at := AddScalar(MulScalar(arrays[batch.InRequest], int32(n.c.perAction(n.t))), int32(n.t.Profile+1)) // [B, 1]
-	bias := BroadcastToDims(kept[2*len(cache)], b, n.c.Decoder.Heads, k, t)
-	bias = Concatenate([]*Node{bias, zeros(n.g, b, n.c.Decoder.Heads, k, k)}, 3)
+	bias := n.expandBias(kept[2*len(cache)], k)
 	hidden, _ := decoder.Step(n.s.At("decoder"), n.c.Decoder, decoder.StepInputs{
 		X: x, Positions: BroadcastToDims(at, b, k), Cache: cache, Mask: n.expandMask(b, k, t), Bias: bias})
 	logits := n.innerLogits(Reshape(hidden, b*k, n.d))
 	return Reshape(LogSoftmax(logits, -1), b, k, n.t.Tokens)
+}
+
+// expandBias gives each of s block tokens the attention bias of the request's
+// action, row [B, H, 1, T], also towards itself: [B, H, S, T+S].
+func (n *net) expandBias(row *Node, s int) *Node {
+	dims := row.Shape().Dimensions
+	b, heads, t := dims[0], dims[1], dims[3]
+	at := AddScalar(MulScalar(n.in[batch.InRequest], int32(n.c.perAction(n.t))), int32(n.t.Profile)) // [B, 1]
+	own := pick(Reshape(row, b*heads, t), Reshape(BroadcastToDims(at, b, heads), b*heads))
+	return Concatenate([]*Node{BroadcastToDims(row, b, heads, s, t), BroadcastToDims(Reshape(own, b, heads, 1, 1), b, heads, s, s)}, 3)
 }
 
 // expandMask lets each new block token see what the block token of the request's
@@ -117,8 +126,10 @@ func (n *net) expandMask(b, s, t int) *Node {
 	return Concatenate([]*Node{BroadcastToDims(InsertAxes(seen, 1), b, s, t), own}, 2)
 }
 
-// requestTrajectory is true for tokens in the request's trajectory, [B, T].
+// requestTrajectory is true for tokens in the request's trajectory or of the
+// profile, [B, T].
 func (n *net) requestTrajectory(b, t int) *Node {
 	own := pick(n.in[batch.InSegment], Squeeze(n.in[batch.InRequest], 1)) // [B]
-	return Equal(n.perToken(n.in[batch.InSegment], float64(-1)), BroadcastToDims(InsertAxes(own, 1), b, t))
+	segment := n.perToken(n.in[batch.InSegment], profileSegment)
+	return Or(Equal(segment, BroadcastToDims(InsertAxes(own, 1), b, t)), isProfile(segment))
 }
