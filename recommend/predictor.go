@@ -229,7 +229,7 @@ func (r *Predictor) execute(b *batch.Batch, answers []answer, trie *index.Trie) 
 	gates, _ := floats(out[2])
 	for i := range answers {
 		a := &answers[i]
-		if r.p.Model.Config.CopyHead {
+		if r.p.Model.Config.CopyHead && len(a.set.POIs) > 0 { // with nothing to copy all is generated
 			a.gate = 1 / (1 + math.Exp(-float64(gates[i])))
 			a.copy = make([]float64, len(a.set.POIs))
 			for k := range a.copy {

@@ -18,7 +18,7 @@ func (r *Predictor) Recommend(ctx context.Context, q poi.Query, k int) ([]poi.Ra
 	if k < 1 || k > MaxK {
 		return nil, fmt.Errorf("recommend: k is %d, want 1 to %d: %w", k, MaxK, poi.ErrBadInput)
 	}
-	if err := check(&q, len(r.p.Dataset.Places)); err != nil {
+	if err := check(&q, len(r.p.Dataset.Users), len(r.p.Dataset.Places)); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -72,10 +72,13 @@ func (r *Predictor) ranked(q *poi.Query, p int32, prob, copied float64) poi.Rank
 }
 
 // check refuses what the network must never see.
-func check(q *poi.Query, places int) error {
+func check(q *poi.Query, users, places int) error {
+	if q.User < -1 || int(q.User) >= users {
+		return fmt.Errorf("recommend: user %d of %d: %w; use -1 for somebody new", q.User, users, poi.ErrUnknownUser)
+	}
 	if q.HasPos {
 		if err := geo.Valid(q.Lat, q.Lng); err != nil {
-			return fmt.Errorf("recommend: position: %w", err)
+			return fmt.Errorf("recommend: position: %w: %w", poi.ErrBadInput, err)
 		}
 	}
 	last := int64(0)
