@@ -20,7 +20,7 @@ import (
 	"github.com/whereto/whereto/poi"
 )
 
-// Where the user stands at a request (DESIGN section 4).
+// Where the user stands at a request (docs/MODEL.md).
 const (
 	LocationNone     = "none"     // the paper's adaptation to check-ins: no user location
 	LocationUser     = "user"     // as logged with the action
@@ -220,7 +220,7 @@ func (e *Encoder) window(b *Batch, r *Row, i int, s Shape) {
 	}
 }
 
-// trajectoryGapMS is the gap of local time that ends a trajectory (DESIGN section 2).
+// trajectoryGapMS is the gap of local time that ends a trajectory (docs/protocols.md).
 const trajectoryGapMS = 24 * 3_600_000
 
 // stand encodes where the user was just before action j of the sequence.

@@ -34,9 +34,7 @@ func alter(v *poi.Visit, places int) {
 	v.TimeMS += 61 * 60_000
 	v.Intent = !v.Intent
 	v.UserLat, v.UserLng = v.UserLng, v.UserLat
-	if v.Traj >= 0 {
-		v.Traj++
-	}
+	v.Traj++
 }
 
 // checkFuture verifies that scores stay when everything after the target is

@@ -50,7 +50,7 @@ func nycConfig(t *testing.T) pipeline.Config {
 	return cfg
 }
 
-// The counts of DESIGN.md section 7, to the check-in.
+// The counts of docs/protocols.md, to the check-in.
 func TestNewYorkCounts(t *testing.T) {
 	cfg := nycConfig(t)
 	log, err := pipeline.Read(t.Context(), cfg, nil, nil)

@@ -31,7 +31,8 @@ var (
 	ErrBadInput = errors.New("bad input")
 )
 
-// Action is one user event on a POI as a log tells it (DESIGN section 2).
+// Action is one user event on a POI as a log tells it: the paper's tuple of
+// time, user location, POI and action type, with who did it.
 type Action struct {
 	User      string  // user id, never empty
 	POI       string  // POI id, never empty
@@ -77,7 +78,7 @@ const (
 // Visit is an Action inside a Dataset.
 type Visit struct {
 	POI       int32 // dense id: position in Dataset.Places
-	Traj      int32 // trajectory number within the user, from 0; -1 if dropped from trajectories
+	Traj      int32 // trajectory number within the user, from 0; visits of dropped trajectories are not in the data set
 	TimeMS    int64
 	OffsetMin int16
 	Type      uint8 // position in Dataset.Types
@@ -133,8 +134,8 @@ type Dataset struct {
 	Users    []User   // dense user ids
 	// Targets by tag. Train targets are those the loss may use.
 	Targets [3][]Target
-	// Fingerprint is a hex SHA-256 of everything above; two results can be put
-	// in one table only if it is equal.
+	// Fingerprint is a hex SHA-256 of everything above but Name; two results can
+	// be put in one table only if it is equal.
 	Fingerprint string
 }
 
