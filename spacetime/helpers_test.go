@@ -64,12 +64,12 @@ func variants() []variant {
 		changed("one trajectory", func(v *variant) { v.c.WholeHistory = false })
 		changed("requests seen", func(v *variant) { v.c.HideRequests = false })
 		changed("bare", func(v *variant) { v.located, v.profile, v.c.ActionToken, v.c.Gate = false, 0, false, "scalar" })
+		changed("no bias", func(v *variant) { v.c.SpacetimeBias = false })
 		if hier {
 			continue // the rest does not depend on the index
 		}
 		changed("no copy head", func(v *variant) { v.c.CopyHead, v.c.Evidence = false, false })
 		changed("no evidence", func(v *variant) { v.c.Evidence = false })
-		changed("no bias", func(v *variant) { v.c.SpacetimeBias = false })
 		changed("no user, action token", func(v *variant) { v.c.UserEmbedding, v.c.ActionToken = false, true })
 		changed("no extra weight", func(v *variant) { v.c.GenerateWeight = 0 })
 	}

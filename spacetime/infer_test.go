@@ -95,7 +95,7 @@ func (tr *trial) expanded(b *batch.Batch, blocks []int32) (first, inner []float6
 func TestExpandEqualsTraining(t *testing.T) {
 	for name, be := range testkit.Backends(t) {
 		for k, v := range variants() {
-			if !v.hier {
+			if !v.hier || (name != "go" && v.name != "hier") {
 				continue
 			}
 			t.Run(name+"/"+v.name, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestExpandEqualsTraining(t *testing.T) {
 func TestFirstEqualsTraining(t *testing.T) {
 	for name, be := range testkit.Backends(t) {
 		for k, v := range variants() {
-			if v.hier {
+			if v.hier || (name != "go" && v.name != "flat") {
 				continue
 			}
 			t.Run(name+"/"+v.name, func(t *testing.T) {
