@@ -71,7 +71,7 @@ func drawConfig(t *rapid.T) Config {
 	return c
 }
 
-var smallEvidence = evidence.Config{MaxPast: 40, Next: 3, Near: 3, History: 50}
+var smallEvidence = evidence.Config{MaxPast: 40, Next: 3, Near: 3, History: 50, WholeHistory: true}
 
 // sampler assembles what a run assembles, with evidence or without.
 func sampler(d *poi.Dataset, c Config, withEvidence bool, seed int64) *Sampler {

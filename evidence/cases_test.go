@@ -30,7 +30,7 @@ func handCity() *poi.Dataset {
 
 func TestHandComputed(t *testing.T) {
 	d := handCity()
-	c := Config{MaxPast: 5, Next: 5, Near: 5, History: 10}
+	c := Config{MaxPast: 5, Next: 5, Near: 5, History: 10, WholeHistory: true}
 	visit := func(p int32, hours float64) poi.Visit {
 		return poi.Visit{POI: p, TimeMS: mondayMS + int64(hours*hourMS)}
 	}
@@ -60,6 +60,10 @@ func TestHandComputed(t *testing.T) {
 		{"weekly, local time: Sunday 23:00 at UTC-5", poi.Query{User: 1, History: []poi.Visit{{POI: 0, TimeMS: mondayMS - 4*hourMS, OffsetMin: -300}},
 			TimeMS: mondayMS - 4*hourMS + 7*dayMS, OffsetMin: -300}, []int32{0, 1}, 1,
 			[]want{{0, fLastWeek, 1}, {0, kDay, math.Log(1.05)}, {0, kWeekend, math.Log(1.05)}, {0, fNearest, 0}}},
+		{"yesterday ends an hour and a half from 24 hours", poi.Query{User: 1, History: []poi.Visit{visit(0, 0), visit(1, 1./60)}, TimeMS: mondayMS + 25*hourMS + hourMS/2},
+			[]int32{0, 1}, 2, []want{{0, fYesterday, 0}, {1, fYesterday, 1}}},
+		{"and begins there", poi.Query{User: 1, History: []poi.Visit{visit(0, 0), visit(1, 1./60)}, TimeMS: mondayMS + 22*hourMS + hourMS/2 + 60_000},
+			[]int32{0, 1}, 2, []want{{0, fYesterday, 1}, {1, fYesterday, 0}}},
 		{"a position: the place there comes first", poi.Query{User: 1, TimeMS: mondayMS, HasPos: true, Lat: 40.011}, []int32{1, 0}, 0,
 			[]want{{0, fDistUser, math.Log1p(1.11195)}}},
 	} {
@@ -72,6 +76,20 @@ func TestHandComputed(t *testing.T) {
 			if v := got.Features[w.candidate*NumFeatures+w.feature]; !close32(v, w.value) {
 				t.Errorf("%s: candidate %d, feature %d is %v, want %v", x.name, w.candidate, w.feature, v, w.value)
 			}
+		}
+	}
+}
+
+// TestCurrentTrajectoryOnly: without the whole history a place of last week is new.
+func TestCurrentTrajectoryOnly(t *testing.T) {
+	d := handCity()
+	c := Config{MaxPast: 5, Next: 5, Near: 5, History: 10}
+	q := poi.Query{User: 1, TimeMS: mondayMS + 10*dayMS, History: []poi.Visit{
+		{POI: 0, TimeMS: mondayMS}, {POI: 1, TimeMS: mondayMS + 9*dayMS}, {POI: 1, TimeMS: mondayMS + 10*dayMS - hourMS}}}
+	for whole, past := range map[bool]int{true: 2, false: 1} {
+		c.WholeHistory = whole
+		if got := compute(Fit(d), c, q); got.Past != past || len(got.POIs) != 2 {
+			t.Errorf("whole history %v: candidates %v, %d of them past, want %d", whole, got.POIs, got.Past, past)
 		}
 	}
 }

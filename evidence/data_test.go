@@ -82,7 +82,8 @@ func randomVisits(rng *rand.Rand, places, n int) []poi.Visit {
 // drawConfig draws candidate settings, small ones often.
 func drawConfig(t *rapid.T) Config {
 	return Config{MaxPast: rapid.IntRange(1, 40).Draw(t, "max_past"), Next: rapid.IntRange(0, 20).Draw(t, "next"),
-		Near: rapid.IntRange(0, 20).Draw(t, "near"), History: rapid.IntRange(1, 80).Draw(t, "history")}
+		Near: rapid.IntRange(0, 20).Draw(t, "near"), History: rapid.IntRange(1, 80).Draw(t, "history"),
+		WholeHistory: rapid.IntRange(0, 4).Draw(t, "whole") > 0}
 }
 
 // drawQuery draws a request: a check-in of the data set, a stranger with

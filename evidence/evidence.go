@@ -26,10 +26,14 @@ type Config struct {
 	Next    int `yaml:"next"`     // new places from others' transitions out of the last POI
 	Near    int `yaml:"near"`     // new popular places near the last POI or the user
 	History int `yaml:"history"`  // visits looked back at most
+	// WholeHistory off looks back to the start of the current trajectory only.
+	WholeHistory bool `yaml:"whole_history"`
 }
 
 // Default is the setting of the shipped recipes.
-func Default() Config { return Config{MaxPast: 96, Next: 16, Near: 32, History: 1000} }
+func Default() Config {
+	return Config{MaxPast: 96, Next: 16, Near: 32, History: 1000, WholeHistory: true}
+}
 
 // Validate reports the first value out of range.
 func (c Config) Validate() error {
@@ -207,6 +211,10 @@ func (b *Builder) moment(q *poi.Query) moment {
 	if len(m.history) > b.cfg.History {
 		m.history = m.history[len(m.history)-b.cfg.History:]
 	}
+	m.currentFrom = openFrom(m.history, m.local)
+	if !b.cfg.WholeHistory {
+		m.history, m.currentFrom = m.history[m.currentFrom:], 0
+	}
 	n := len(m.history)
 	if n > 0 {
 		m.last = m.history[n-1].POI
@@ -221,15 +229,16 @@ func (b *Builder) moment(q *poi.Query) moment {
 	for m.dayFrom > 0 && m.local-at(m.history, m.dayFrom-1) <= dayMS {
 		m.dayFrom--
 	}
-	m.currentFrom = n
-	for end := m.local; m.currentFrom > 0; m.currentFrom-- {
-		t := at(m.history, m.currentFrom-1)
-		if end-t > dayMS {
-			break
-		}
-		end = t
-	}
 	return m
+}
+
+// openFrom is the first visit of the trajectory that is still open at a time.
+func openFrom(h []poi.Visit, local int64) int {
+	n := len(h)
+	for end := local; n > 0 && end-at(h, n-1) <= dayMS; n-- {
+		end = at(h, n-1)
+	}
+	return n
 }
 
 // at is the local time of visit j.

@@ -105,14 +105,14 @@ func TestOwnTargetDoesNotPromoteItself(t *testing.T) {
 		d.Users[1].Visits = append(d.Users[1].Visits, visit(2, 2*i+1), visit(0, 2*i+2))
 	}
 	for name, c := range map[string]Config{
-		"near": {MaxPast: 4, Near: 1, History: 10}, "next": {MaxPast: 4, Next: 1, History: 10},
+		"near": {MaxPast: 4, Near: 1, History: 10, WholeHistory: true}, "next": {MaxPast: 4, Next: 1, History: 10, WholeHistory: true},
 	} {
 		got := compute(Fit(d), c, d.QueryOf(poi.Target{User: 1, Pos: 1}))
 		if want := []int32{0, 1}; !slices.Equal(got.POIs, want) {
 			t.Errorf("%s: candidates %v, want %v: place 2 is ahead only by the user's own later visits", name, got.POIs, want)
 		}
 	}
-	first := compute(Fit(d), Config{MaxPast: 4, Near: 3, History: 10}, d.QueryOf(poi.Target{User: 1, Pos: 0}))
+	first := compute(Fit(d), Config{MaxPast: 4, Near: 3, History: 10, WholeHistory: true}, d.QueryOf(poi.Target{User: 1, Pos: 0}))
 	if want := []int32{0, 1, 2}; !slices.Equal(first.POIs, want) {
 		t.Errorf("popular places for an empty history are %v, want %v", first.POIs, want)
 	}
@@ -173,7 +173,7 @@ func TestCandidates(t *testing.T) {
 		q := drawQuery(t, d)
 		s := compute(Fit(d), c, q)
 		visited, open := map[int32]bool{}, 0
-		for _, v := range q.History[max(0, len(q.History)-c.History):] {
+		for _, v := range newOracle(d, c, q).h {
 			if !visited[v.POI] && !d.Places[v.POI].Closed {
 				open++
 			}

@@ -23,6 +23,9 @@ type oracle struct {
 func newOracle(d *poi.Dataset, c Config, q poi.Query) *oracle {
 	o := &oracle{d: d, q: q, h: q.History, now: float64(localMS(q.TimeMS, q.OffsetMin)) / hourMS}
 	o.h = o.h[max(0, len(o.h)-c.History):]
+	for !c.WholeHistory && len(o.h) > 0 && !o.inCurrent(0) {
+		o.h = o.h[1:]
+	}
 	for u := range d.Users {
 		for i, v := range d.Users[u].Visits {
 			if v.Tag != poi.Train || int32(u) == q.User {

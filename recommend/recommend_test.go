@@ -92,19 +92,34 @@ func lossOf(t *testing.T, g *rig) func(q poi.Query, p int32) float64 {
 // probability of each place is exp(-loss) of that place as the target. For a
 // hierarchical network this holds the two cached steps against a whole pass.
 func TestScoresAreWhatTrainingOptimises(t *testing.T) {
-	modes(t, nil, func(t *testing.T, g *rig) {
-		loss := lossOf(t, g)
-		queries := g.queries()
-		for i, s := range g.scores(t, g.p, queries...) {
-			want := make([]float64, len(s))
-			for p := range want {
-				want[p] = math.Exp(-loss(queries[i], int32(p)))
-			}
-			if p := differ(s, want, 2e-4); p >= 0 {
-				t.Errorf("query %d: place %d has probability %v, by the loss %v", i, p, s[p], want[p])
-			}
+	for name, change := range map[string]func(*recipe.Recipe, *poi.Dataset){
+		"default": nil,
+		"requests seen, action tokens": func(r *recipe.Recipe, _ *poi.Dataset) {
+			r.Model.HideRequests, r.Model.ActionToken = false, true
+		},
+		"one trajectory, no bias, own output vectors": func(r *recipe.Recipe, _ *poi.Dataset) {
+			r.Model.WholeHistory, r.Model.SpacetimeBias, r.Model.TiedEmbeddings = false, false, false
+		},
+		"location of the user, no profile": func(r *recipe.Recipe, _ *poi.Dataset) {
+			r.Batch.Location, r.Batch.Profile = batch.LocationUser, 0
+		},
+	} {
+		t.Run(name, func(t *testing.T) { modes(t, change, holdAgainstLoss) })
+	}
+}
+
+func holdAgainstLoss(t *testing.T, g *rig) {
+	loss := lossOf(t, g)
+	queries := g.queries()
+	for i, s := range g.scores(t, g.p, queries...) {
+		want := make([]float64, len(s))
+		for p := range want {
+			want[p] = math.Exp(-loss(queries[i], int32(p)))
 		}
-	})
+		if p := differ(s, want, 2e-4); p >= 0 {
+			t.Errorf("query %d: place %d has probability %v, by the loss %v", i, p, s[p], want[p])
+		}
+	}
 }
 
 // TestNarrowBeam: what a narrower beam keeps has the same generated probability;

@@ -39,7 +39,7 @@ func build(t testing.TB, hier bool, change func(*recipe.Recipe, *poi.Dataset)) *
 	if hier {
 		r.Data.Index = index.Options{Mode: index.Hier, SizeKM: 8}
 	}
-	r.Evidence = evidence.Config{MaxPast: 8, Next: 3, Near: 3, History: 40}
+	r.Evidence = evidence.Config{MaxPast: 8, Next: 3, Near: 3, History: 40, WholeHistory: true}
 	r.Batch.Window, r.Batch.Chunk, r.Batch.GeoTable, r.Batch.Profile = 8, 4, 16, 2
 	c := &r.Model
 	c.Decoder.Layers, c.Decoder.Dim, c.Decoder.Heads, c.Decoder.KVHeads, c.Decoder.FFN = 1, 12, 2, 1, 16
