@@ -47,8 +47,14 @@ func check(t *testing.T, tr *trial, got [][]float64, r int, want said) {
 			real++
 		}
 		near(t, "copied", at(got[saidCopied], len(want.copied))[:real], want.copied[:real])
-		near(t, "gate", got[saidGate][r:r+1], []float64{want.gate})
+		near(t, "gate", gates(got[saidGate][r]), gates(want.gate))
 	}
+}
+
+// gates are the log-probabilities of copying and of generating: a logit near zero
+// has no relative error to speak of.
+func gates(logit float64) []float64 {
+	return []float64{-math.Log1p(math.Exp(-logit)), -math.Log1p(math.Exp(logit))}
 }
 
 // diagnostics compares the two auxiliary figures of the loss.

@@ -132,62 +132,74 @@ func (v variant) data(rng *rand.Rand, t *Tables) *batch.Batch {
 		out.Arrays[at] = batch.Array{Dims: dims, F: a}
 		return a
 	}
-	place := ints(batch.InPlace, tinyPlaces, b, n)
-	times := ints(batch.InTimes, 0, b, n, 4)
-	clock := floats(batch.InClock, b, n)
+	ints(batch.InPlace, 0, b, n)
+	ints(batch.InTimes, 0, b, n, 4)
+	floats(batch.InClock, b, n)
 	ints(batch.InCells, tinyGrid-1, b, n, geo.GridLevels)
 	floats(batch.InAt, b, n, 2)
 	floats(batch.InFrom, b, n, 2)
 	ints(batch.InType, tinyTypes, b, n)
-	segment := floats(batch.InSegment, b, n)
-	user := ints(batch.InUser, 0, b)
-	copy(user, []int32{2, 0, 3})
+	floats(batch.InSegment, b, n)
+	copy(ints(batch.InUser, 0, b), []int32{2, 0, 3})
 	ints(batch.InProfile, tinyProfiles-1, b, max(1, v.profile))
-	request := ints(batch.InRequest, 0, b, m)
-	weight := floats(batch.InWeight, b, m)
-	label := ints(batch.InLabel, 0, b, m)
-	candidate := ints(batch.InCandidate, 0, b, m, c)
+	ints(batch.InRequest, 0, b, m)
+	floats(batch.InWeight, b, m)
+	ints(batch.InLabel, 0, b, m)
+	ints(batch.InCandidate, 0, b, m, c)
 	floats(batch.InFeature, b, m, c, evidence.NumFeatures)
 	floats(batch.InContext, b, m, evidence.NumContext)
-	chosen := ints(batch.InChosen, 0, b, m)
+	ints(batch.InChosen, 0, b, m)
 	for i := range b {
-		length, hours, run := n-2*i, float32(0), float32(0)
-		for a := n - 1; a >= 0; a-- {
-			if clock[i*n+a] = hours; a < length {
-				hours += 0.2 + 40*rng.Float32()*rng.Float32()
-			}
-		}
-		for a := range n {
-			at := i*n + a
-			place[at] = 1 + rng.Int32N(tinyPlaces)
-			if a > 0 && rng.IntN(2) == 0 {
-				run++
-			}
-			segment[at] = run
-			for f, most := range []int32{12, 7, 31, 24} {
-				times[at*4+f] = rng.Int32N(most)
-			}
-			if a >= length {
-				place[at] = 0
-			}
-		}
-		for r := range m {
-			at := i*m + r
-			weight[at], chosen[at] = 0, 0
-			if r >= length-1 {
-				continue
-			}
-			request[at], weight[at] = int32(max(0, length-1-2*r)), 0.5+rng.Float32()
-			label[at] = place[i*n+int(request[at])]
-			chosen[at] = -1
-			for k, p := range rng.Perm(tinyPlaces)[:c-r] {
-				if candidate[at*c+k] = int32(p + 1); int32(p+1) == label[at] {
-					chosen[at] = int32(k)
-				}
-			}
-		}
+		actions(rng, out, i, n-2*i)
+		requests(rng, out, i, n-2*i)
 	}
 	return out
+}
+
+// actions draws the first length actions of window i, in the order of time.
+func actions(rng *rand.Rand, b *batch.Batch, i, length int) {
+	n := b.Arrays[batch.InPlace].Dims[1]
+	hours, run := float32(0), float32(0)
+	for a := n - 1; a >= 0; a-- {
+		if b.Arrays[batch.InClock].F[i*n+a] = hours; a < length {
+			hours += 0.2 + 40*rng.Float32()*rng.Float32()
+		}
+	}
+	for a := range n {
+		at := i*n + a
+		if a > 0 && rng.IntN(2) == 0 {
+			run++
+		}
+		b.Arrays[batch.InSegment].F[at] = run
+		for f, most := range []int32{12, 7, 31, 24} {
+			b.Arrays[batch.InTimes].I[at*4+f] = rng.Int32N(most)
+		}
+		if a < length {
+			b.Arrays[batch.InPlace].I[at] = 1 + rng.Int32N(tinyPlaces)
+		}
+	}
+}
+
+// requests asks for every other action of window i, from the last, each with one
+// candidate less; the target is among those of the first and of the third.
+func requests(rng *rand.Rand, b *batch.Batch, i, length int) {
+	n, m, c := b.Arrays[batch.InPlace].Dims[1], b.Arrays[batch.InRequest].Dims[1], b.Arrays[batch.InCandidate].Dims[2]
+	for r := range m {
+		at, action := i*m+r, max(0, length-1-2*r)
+		b.Arrays[batch.InWeight].F[at] = 0
+		if r >= length-1 {
+			continue
+		}
+		label := b.Arrays[batch.InPlace].I[i*n+action]
+		b.Arrays[batch.InRequest].I[at], b.Arrays[batch.InLabel].I[at] = int32(action), label
+		b.Arrays[batch.InWeight].F[at], b.Arrays[batch.InChosen].I[at] = 0.5+rng.Float32(), -1
+		for k, p := range rng.Perm(tinyPlaces - 1)[:c-r] { // places but the target
+			b.Arrays[batch.InCandidate].I[at*c+k] = (label+int32(p))%tinyPlaces + 1
+		}
+		if r%2 == 0 {
+			b.Arrays[batch.InCandidate].I[at*c+1], b.Arrays[batch.InChosen].I[at] = label, 1
+		}
+	}
 }
 
 func size(dims []int) int {
