@@ -29,15 +29,18 @@ type Config struct {
 	Dropout     float64 `yaml:"dropout"`      // of embeddings and head inputs
 
 	// Ours, beyond the paper.
-	CopyHead       bool    `yaml:"copy_head"`       // mix of copying a past place and generating one
-	Evidence       bool    `yaml:"evidence"`        // evidence features in the copy head
-	SpacetimeBias  bool    `yaml:"spacetime_bias"`  // attention bias from time gap, hour, weekday, distance
-	HideRequests   bool    `yaml:"hide_requests"`   // u is no key for later tokens
-	TiedEmbeddings bool    `yaml:"tied_embeddings"` // output vectors are the input embeddings of places
-	UserEmbedding  bool    `yaml:"user_embedding"`  // a vector for each known user, added to u
-	WholeHistory   bool    `yaml:"whole_history"`   // attention reaches beyond the current trajectory
-	HeadHidden     int     `yaml:"head_hidden"`     // width of the copy head
-	HeadOut        int     `yaml:"head_out"`        // width of its second layer
+	CopyHead       bool `yaml:"copy_head"`       // mix of copying a past place and generating one
+	Evidence       bool `yaml:"evidence"`        // evidence features in the copy head
+	SpacetimeBias  bool `yaml:"spacetime_bias"`  // attention bias from time gap, hour, weekday, distance
+	HideRequests   bool `yaml:"hide_requests"`   // u is no key for later tokens
+	TiedEmbeddings bool `yaml:"tied_embeddings"` // output vectors are the input embeddings of places
+	UserEmbedding  bool `yaml:"user_embedding"`  // a vector for each known user, added to u
+	WholeHistory   bool `yaml:"whole_history"`   // attention reaches beyond the current trajectory
+	HeadHidden     int  `yaml:"head_hidden"`     // width of the copy head
+	HeadOut        int  `yaml:"head_out"`        // width of its second layer
+	// StateDropout is the share of training requests whose hidden state the copy
+	// head does not see; 1 leaves it the evidence alone, also when predicting.
+	StateDropout   float64 `yaml:"state_dropout"`
 	GenerateWeight float64 `yaml:"generate_weight"` // extra weight on the generating head's own loss
 }
 
@@ -60,13 +63,15 @@ func (c Config) Validate() error {
 		return fmt.Errorf("model.decoder.dim is %d, want a multiple of 12: four time and twelve grid embeddings share it", c.Decoder.Dim)
 	case c.Gate != "input" && c.Gate != "scalar":
 		return fmt.Errorf("model.gate is %q, want input or scalar", c.Gate)
-	case c.Dropout < 0 || c.Dropout >= 1:
+	case !(c.Dropout >= 0 && c.Dropout < 1):
 		return fmt.Errorf("model.dropout is %g, want 0 up to less than 1", c.Dropout)
 	case c.Evidence && !c.CopyHead:
 		return errors.New("model.evidence is on but model.copy_head is off: evidence enters through the copy head")
 	case c.HeadHidden < 1 || c.HeadOut < 1:
 		return fmt.Errorf("model.head_hidden is %d and head_out %d, want at least 1", c.HeadHidden, c.HeadOut)
-	case c.GenerateWeight < 0:
+	case !(c.StateDropout >= 0 && c.StateDropout <= 1):
+		return fmt.Errorf("model.state_dropout is %g, want 0 to 1", c.StateDropout)
+	case !(c.GenerateWeight >= 0):
 		return fmt.Errorf("model.generate_weight is %g, want 0 or more", c.GenerateWeight)
 	}
 	return nil

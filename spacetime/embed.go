@@ -1,6 +1,8 @@
 package spacetime
 
 import (
+	"strings"
+
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // graph code reads as formulas
@@ -37,8 +39,14 @@ func newNet(s *model.Scope, c Config, t *Tables, in []*Node, noise *Node) *net {
 	return n
 }
 
+// weight is the variable of a path below the network's scope.
 func (n *net) weight(name string, std float64, dims ...int) *Node {
-	return decoder.Weight(n.s, n.g, dtypes.Float32, name, std, dims...)
+	s := n.s
+	parts := strings.Split(name, "/")
+	for _, p := range parts[:len(parts)-1] {
+		s = s.At("%s", p)
+	}
+	return decoder.Weight(s, n.g, dtypes.Float32, parts[len(parts)-1], std, dims...)
 }
 
 // constant returns an int32 table of the given dimensions.

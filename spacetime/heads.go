@@ -4,9 +4,11 @@ import (
 	"math"
 
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // graph code reads as formulas
 
 	"github.com/whereto/whereto/batch"
+	"github.com/whereto/whereto/decoder"
 	"github.com/whereto/whereto/evidence"
 )
 
@@ -88,7 +90,7 @@ func (n *net) copyHead(h *Node) (logProbs, gate *Node) {
 	candidate := flatten(n.in[batch.InCandidate]) // [R, C]
 	r, c := candidate.Shape().Dimensions[0], candidate.Shape().Dimensions[1]
 	context := flatten(n.in[batch.InContext]) // [R, X]
-	about := n.dropout(Concatenate([]*Node{h, context}, -1), 131)
+	about := n.dropout(Concatenate([]*Node{n.hideState(h), context}, -1), 131)
 	width := n.d + evidence.NumContext
 
 	query := MatMul(about, n.weight("copy/query", 1/math.Sqrt(float64(width)), width, n.d))
@@ -101,6 +103,21 @@ func (n *net) copyHead(h *Node) (logProbs, gate *Node) {
 	logits = Where(padding, BroadcastToDims(Scalar(n.g, dtypes.Float32, low), r, c), logits)
 	gate = Add(MatMul(about, n.weight("copy/gate", 0.02, width, 1)), BroadcastToDims(InsertAxes(n.weight("copy/gate_bias", 0, 1), 0), r, 1))
 	return LogSoftmax(logits, -1), Reshape(gate, r)
+}
+
+// hideState takes the hidden state away from the copy head for a random share of
+// the training requests. The head must then judge by evidence, which carries over
+// to the future better than what the decoder can memorise of the past.
+func (n *net) hideState(h *Node) *Node {
+	switch rate := n.c.StateDropout; {
+	case rate == 1:
+		return ZerosLike(h)
+	case n.noise == nil || rate == 0:
+		return h
+	default:
+		keep := MulScalar(decoder.Dropout(Ones(n.g, shapes.Make(dtypes.Float32, h.Shape().Dimensions[0], 1)), n.noise, rate, 171), 1-rate)
+		return Mul(h, BroadcastToShape(keep, h.Shape()))
+	}
 }
 
 // pick2 returns x[r, index[r, c]] of x [R, W] and index [R, C], [R*C].
