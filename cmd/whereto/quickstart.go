@@ -60,7 +60,7 @@ func newQuickstartCmd() *cobra.Command {
 			}
 			defer backend.Finalize()
 			all := []string{fmt.Sprintf("training.seed=%d", seed), fmt.Sprintf("data.city.seed=%d", seed)}
-			if backend.Name() == gobackend.BackendName {
+			if backend.Name() == gobackend.GetBackend().Name() {
 				all = append(all, slowSteps)
 				fmt.Fprintln(cmd.ErrOrStderr(), "the pure-Go engine is slow, so training is cut short ("+slowSteps+"); `whereto setup` fetches a faster engine")
 			}
