@@ -26,6 +26,8 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.CopyHead = false }, "model.copy_head is off"},
 		{func(c *Config) { c.HeadHidden = 0 }, "model.head_hidden is 0"},
 		{func(c *Config) { c.HeadOut = 0 }, "head_out 0"},
+		{func(c *Config) { c.StateDropout = 1.5 }, "model.state_dropout is 1.5"},
+		{func(c *Config) { c.Dropout = math.NaN() }, "model.dropout is NaN"},
 		{func(c *Config) { c.GenerateWeight = -1 }, "model.generate_weight is -1"},
 	}
 	for _, tc := range tests {

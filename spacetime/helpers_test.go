@@ -71,6 +71,7 @@ func variants() []variant {
 		changed("no copy head", func(v *variant) { v.c.CopyHead, v.c.Evidence = false, false })
 		changed("no evidence", func(v *variant) { v.c.Evidence = false })
 		changed("no user, action token", func(v *variant) { v.c.UserEmbedding, v.c.ActionToken = false, true })
+		changed("copying by evidence alone", func(v *variant) { v.c.StateDropout = 1 })
 		changed("no extra weight", func(v *variant) { v.c.GenerateWeight = 0 })
 	}
 	return out

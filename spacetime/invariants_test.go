@@ -295,9 +295,9 @@ func TestWeightsAndStrangers(t *testing.T) {
 // Dropout is on in training only, and a function of the noise.
 func TestDropout(t *testing.T) {
 	for name, be := range testkit.Backends(t) {
-		for _, hier := range []bool{false, true} {
-			v := whole(hier)
-			v.c.Dropout, v.c.Decoder.Dropout = 0.4, 0.4
+		for k, rates := range [][2]float64{{0.4, 0}, {0, 0.4}} { // of everything, of the copy head's state
+			v := whole(k == 0)
+			v.c.Dropout, v.c.Decoder.Dropout, v.c.StateDropout = rates[0], rates[0], rates[1]
 			tr := newTrial(t, be, v, 900)
 			loss := func(training bool, noise float32) float64 {
 				fn := func(s *model.Scope, in []*Node) []*Node {

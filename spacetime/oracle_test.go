@@ -291,6 +291,9 @@ func (n *network) distribution(head string, h []float64, vector func(v int) []fl
 // copying is the copy head: log-probabilities of the candidates and the gate.
 func (n *network) copying(i, m int, h []float64) ([]float64, float64) {
 	about := append([]float64(nil), h...)
+	if n.c.StateDropout == 1 {
+		clear(about)
+	}
 	for _, x := range n.floats(batch.InContext, i, m) {
 		about = append(about, float64(x))
 	}
