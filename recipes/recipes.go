@@ -9,6 +9,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +29,7 @@ func Names() []string {
 	for i, e := range entries {
 		names[i] = strings.TrimSuffix(e.Name(), ext)
 	}
+	slices.Sort(names) // "nyc" before "nyc-paper", which file names would reverse
 	return names
 }
 
