@@ -31,6 +31,7 @@ type Config struct {
 	// Ours, beyond the paper.
 	CopyHead       bool `yaml:"copy_head"`       // mix of copying a past place and generating one
 	Evidence       bool `yaml:"evidence"`        // evidence features in the copy head
+	Pointer        bool `yaml:"pointer"`         // product of hidden state and candidate embedding in the copy head
 	SpacetimeBias  bool `yaml:"spacetime_bias"`  // attention bias from time gap, hour, weekday, distance
 	HideRequests   bool `yaml:"hide_requests"`   // u is no key for later tokens
 	TiedEmbeddings bool `yaml:"tied_embeddings"` // output vectors are the input embeddings of places
@@ -48,7 +49,7 @@ type Config struct {
 func Default() Config {
 	d := decoder.Default()
 	d.Dim, d.FFN, d.Dropout = 96, 256, 0.2
-	return Config{Decoder: d, Gate: "input", Dropout: 0.2, CopyHead: true, Evidence: true, SpacetimeBias: true,
+	return Config{Decoder: d, Gate: "input", Dropout: 0.2, CopyHead: true, Evidence: true, Pointer: true, SpacetimeBias: true,
 		HideRequests: true, TiedEmbeddings: true, UserEmbedding: true, WholeHistory: true,
 		HeadHidden: 64, HeadOut: 32, GenerateWeight: 0.1}
 }
@@ -67,6 +68,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("model.dropout is %g, want 0 up to less than 1", c.Dropout)
 	case c.Evidence && !c.CopyHead:
 		return errors.New("model.evidence is on but model.copy_head is off: evidence enters through the copy head")
+	case c.CopyHead && !c.Evidence && !c.Pointer:
+		return errors.New("model.copy_head is on with neither evidence nor pointer: nothing tells candidates apart; switch one on")
 	case c.HeadHidden < 1 || c.HeadOut < 1:
 		return fmt.Errorf("model.head_hidden is %d and head_out %d, want at least 1", c.HeadHidden, c.HeadOut)
 	case !(c.StateDropout >= 0 && c.StateDropout <= 1):

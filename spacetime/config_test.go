@@ -24,6 +24,7 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.Dropout = 1 }, "model.dropout is 1"},
 		{func(c *Config) { c.Dropout = -0.1 }, "model.dropout is -0.1"},
 		{func(c *Config) { c.CopyHead = false }, "model.copy_head is off"},
+		{func(c *Config) { c.Evidence, c.Pointer = false, false }, "neither evidence nor pointer"},
 		{func(c *Config) { c.HeadHidden = 0 }, "model.head_hidden is 0"},
 		{func(c *Config) { c.HeadOut = 0 }, "head_out 0"},
 		{func(c *Config) { c.StateDropout = 1.5 }, "model.state_dropout is 1.5"},

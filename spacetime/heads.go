@@ -93,9 +93,10 @@ func (n *net) copyHead(h *Node) (logProbs, gate *Node) {
 	about := n.dropout(Concatenate([]*Node{n.hideState(h), context}, -1), 131)
 	width := n.d + evidence.NumContext
 
-	query := MatMul(about, n.weight("copy/query", 1/math.Sqrt(float64(width)), width, n.d))
-	all := MatMul(query, Transpose(n.places, 0, 1)) // [R, V]
-	logits := Reshape(pick2(all, candidate), r, c)
+	logits := zeros(n.g, r, c)
+	if n.c.Pointer {
+		logits = n.point(about, candidate, width)
+	}
 	if n.c.Evidence {
 		logits = Add(logits, n.judge(about, r, c, width))
 	}
@@ -103,6 +104,13 @@ func (n *net) copyHead(h *Node) (logProbs, gate *Node) {
 	logits = Where(padding, BroadcastToDims(Scalar(n.g, dtypes.Float32, low), r, c), logits)
 	gate = Add(MatMul(about, n.weight("copy/gate", 0.02, width, 1)), BroadcastToDims(InsertAxes(n.weight("copy/gate_bias", 0, 1), 0), r, 1))
 	return LogSoftmax(logits, -1), Reshape(gate, r)
+}
+
+// point is the product of the request with each candidate's embedding, [R, C].
+func (n *net) point(about, candidate *Node, width int) *Node {
+	query := MatMul(about, n.weight("copy/query", 1/math.Sqrt(float64(width)), width, n.d))
+	all := MatMul(query, Transpose(n.places, 0, 1)) // [R, V]: one product and a look-up cost less than a vector for each candidate
+	return Reshape(pick2(all, candidate), candidate.Shape().Dimensions...)
 }
 
 // hideState takes the hidden state away from the copy head for a random share of

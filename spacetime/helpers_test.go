@@ -30,8 +30,8 @@ type variant struct {
 // whole has every addition on.
 func whole(hier bool) variant {
 	d := decoder.Config{Layers: 2, Dim: 12, Heads: 2, KVHeads: 1, HeadDim: 6, FFN: 8, RopeTheta: 100, NormEps: 1e-5}
-	c := Config{Decoder: d, Gate: "input", ActionToken: hier, CopyHead: true, Evidence: true, SpacetimeBias: true, HideRequests: true,
-		TiedEmbeddings: true, UserEmbedding: true, WholeHistory: true, HeadHidden: 5, HeadOut: 3, GenerateWeight: 0.1}
+	c := Config{Decoder: d, Gate: "input", ActionToken: hier, CopyHead: true, Evidence: true, Pointer: true, SpacetimeBias: true,
+		HideRequests: true, TiedEmbeddings: true, UserEmbedding: true, WholeHistory: true, HeadHidden: 5, HeadOut: 3, GenerateWeight: 0.1}
 	v := variant{name: "flat", c: c, hier: hier, located: true, profile: 2}
 	if hier {
 		v.name = "hier"
@@ -71,7 +71,7 @@ func variants() []variant {
 		changed("no copy head", func(v *variant) { v.c.CopyHead, v.c.Evidence = false, false })
 		changed("no evidence", func(v *variant) { v.c.Evidence = false })
 		changed("no user, action token", func(v *variant) { v.c.UserEmbedding, v.c.ActionToken = false, true })
-		changed("copying by evidence alone", func(v *variant) { v.c.StateDropout = 1 })
+		changed("copying by evidence alone", func(v *variant) { v.c.Pointer, v.c.StateDropout = false, 1 })
 		changed("no extra weight", func(v *variant) { v.c.GenerateWeight = 0 })
 	}
 	return out

@@ -299,9 +299,10 @@ func (n *network) copying(i, m int, h []float64) ([]float64, float64) {
 	}
 	candidates := n.ints(batch.InCandidate, i, m)
 	logits := make([]float64, len(candidates))
-	query := oracle.Product(about, n.w["copy/query"], len(h))
 	for k, place := range candidates {
-		logits[k] = oracle.Dot(query, n.places[place])
+		if n.c.Pointer {
+			logits[k] = oracle.Dot(oracle.Product(about, n.w["copy/query"], len(h)), n.places[place])
+		}
 		if n.c.Evidence {
 			logits[k] += n.judged(about, n.floats(batch.InFeature, i, m, k))
 		}
