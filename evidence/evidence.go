@@ -13,7 +13,6 @@ package evidence
 import (
 	"errors"
 	"fmt"
-	"math"
 	"sort"
 
 	"github.com/whereto/whereto/geo"
