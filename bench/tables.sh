@@ -40,7 +40,9 @@ budget=(training.epochs=2)
 ablations=(
   "all"
   "no-copy-head model.copy_head=false model.evidence=false"
-  "no-evidence model.evidence=false"
+  "pointer-for-evidence model.evidence=false model.pointer=true model.state_dropout=0"
+  "evidence-and-state model.state_dropout=0"
+  "evidence-state-pointer model.pointer=true model.state_dropout=0"
   "no-spacetime-bias model.spacetime_bias=false"
   "requests-visible model.hide_requests=false"
   "untied-embeddings model.tied_embeddings=false"
