@@ -36,7 +36,7 @@ if [[ " $rows " == *" seeds "* ]]; then
 fi
 
 # Every row of the ablation table has the same seed and the same shortened budget.
-budget=(training.epochs=2)
+budget=(training.epochs=1)
 ablations=(
   "all"
   "no-copy-head model.copy_head=false model.evidence=false"
