@@ -13,7 +13,7 @@ import (
 	"github.com/whereto/whereto/source"
 )
 
-// trajectoryGap ends a trajectory (DESIGN section 2: no gap over 24 h).
+// trajectoryGap ends a trajectory (docs/protocols.md, step 3).
 const trajectoryGap = 24 * time.Hour
 
 // historyQuery is a query of somebody who need not be in the data, with the
