@@ -227,11 +227,22 @@ class Spacetime(torch.nn.Module):
         inners = self.output("inners", self.requests(hidden, x, 1), self.w("place") if self.c["tied_embeddings"] else None)
         return -F.cross_entropy(blocks, self.block[label], reduction="none") - F.cross_entropy(inners, self.place[label], reduction="none")
 
+    def hide_state(self, h):
+        """The copy head goes without the hidden state in a share of training requests."""
+        rate = self.c["state_dropout"]
+        if rate == 1:
+            return torch.zeros_like(h)
+        if rate == 0 or not self.training:
+            return h
+        return h * (torch.rand(len(h), 1) >= rate)
+
     def copy_head(self, h, x, places):
         """Log-probabilities of copying each candidate [R, C] and the logit of copying [R]."""
         candidate = x["candidate"].flatten(0, 1)
-        about = self.drop(torch.cat((h, x["context"].flatten(0, 1)), -1))
-        logits = ((about @ self.w("copy/query")) @ places.t()).gather(1, candidate)
+        about = self.drop(torch.cat((self.hide_state(h), x["context"].flatten(0, 1)), -1))
+        logits = 0
+        if self.c["pointer"]:
+            logits = ((about @ self.w("copy/query")) @ places.t()).gather(1, candidate)
         if self.c["evidence"]:
             y = ((x["feature"].flatten(0, 1) - self.mean) * self.scale).clamp_(-6, 6) @ self.w("copy/evidence")
             side = torch.addmm(self.w("copy/bias1"), about, self.w("copy/about")).unsqueeze(1)
