@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/whereto/whereto/batch"
@@ -150,6 +149,4 @@ func (b batches) Batch(ctx context.Context, epoch, step int) (training.Batch, er
 	return out, nil
 }
 
-var _ interface {
-	Loss(*model.Scope, []*graph.Node, *graph.Node) (*graph.Node, []*graph.Node)
-} = (*spacetime.Model)(nil)
+var _ training.Model = (*spacetime.Model)(nil)

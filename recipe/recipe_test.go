@@ -268,14 +268,6 @@ func TestNearestName(t *testing.T) {
 			t.Fatalf("%s: error %v, want %s", typo, err, want)
 		}
 	})
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"abc", "", 3}, {"", "ab", 2}, {"kitten", "sitting", 3}, {"lr", "rl", 2}, {"same", "same", 0}} {
-		if got := edits(c.a, c.b); got != c.want {
-			t.Errorf("edits(%q, %q) is %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
 }
 
 // FuzzParse wants an error or a valid recipe, never a panic, of any bytes.

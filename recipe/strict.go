@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/whereto/whereto/source"
 )
 
 // decode reads YAML into a struct, refusing keys that it does not have.
@@ -165,13 +167,7 @@ func unknown(key *yaml.Node, path string, fields map[string]reflect.Type) error 
 		names = append(names, n)
 	}
 	sort.Strings(names)
-	best, distance := "", len(key.Value)
-	for _, n := range names {
-		if d := edits(key.Value, n); d < distance || best == "" {
-			best, distance = n, d
-		}
-	}
-	return fmt.Errorf("%w: line %d: unknown key %q in %s; nearest is %q (all: %s)", ErrRecipe, key.Line, key.Value, orRoot(path), best, strings.Join(names, ", "))
+	return fmt.Errorf("%w: line %d: unknown key %q in %s; nearest is %q (all: %s)", ErrRecipe, key.Line, key.Value, orRoot(path), source.Nearest(key.Value, names), strings.Join(names, ", "))
 }
 
 func orRoot(path string) string {
@@ -186,25 +182,4 @@ func join(path, key string) string {
 		return key
 	}
 	return path + "." + key
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		prev := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := prev
-			if a[i] != b[j] {
-				cost++
-			}
-			prev = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

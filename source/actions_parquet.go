@@ -267,7 +267,7 @@ func checkParquetSchema(path string, schema *parquet.Schema) (ignored []string, 
 		if !slices.Contains(found, want) {
 			hint := ""
 			if len(ignored) > 0 {
-				hint = fmt.Sprintf("; is %q that column?", nearest(want, ignored))
+				hint = fmt.Sprintf("; is %q that column?", Nearest(want, ignored))
 			}
 			return nil, fmt.Errorf("source: %s has no column %q%s; see docs/format/actions.md: %w", path, want, hint, poi.ErrBadInput)
 		}

@@ -67,7 +67,7 @@ func ParseFormat(name string) (Format, error) {
 		names = append(names, string(f))
 	}
 	return "", fmt.Errorf("source: unknown format %q, did you mean %q? Formats: %s: %w",
-		name, nearest(name, names), strings.Join(names, ", "), poi.ErrBadInput)
+		name, Nearest(name, names), strings.Join(names, ", "), poi.ErrBadInput)
 }
 
 // Unlimited as Options.MaxBadRows lets any number of rows be bad.
@@ -134,9 +134,9 @@ type Report struct {
 	TimeMin, TimeMax time.Time
 }
 
-// nearest returns the candidate with the smallest edit distance to name, the
+// Nearest returns the candidate with the smallest edit distance to name, the
 // first of equals.
-func nearest(name string, candidates []string) string {
+func Nearest(name string, candidates []string) string {
 	best, bestDist := "", -1
 	for _, c := range candidates {
 		if d := editDistance(strings.ToLower(name), c); bestDist < 0 || d < bestDist {

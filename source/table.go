@@ -113,7 +113,7 @@ next:
 		slices.Sort(want) // map order would change the message
 		hint := ""
 		if len(t.ignored) > 0 {
-			hint = fmt.Sprintf("; is %q that column?", nearest(want[0], t.ignored))
+			hint = fmt.Sprintf("; is %q that column?", Nearest(want[0], t.ignored))
 		}
 		return fmt.Errorf("the header has no column %s%s; is the format really %s? The header is %s: %w",
 			strings.Join(want, " or "), hint, t.format, quote([]byte(strings.Join(t.names, string(t.sep)))), poi.ErrBadInput)
@@ -150,7 +150,7 @@ func (t *table) warnings() []string {
 func ignoredWarning(names []string) string {
 	first := names[0]
 	return fmt.Sprintf("ignored %d columns that are not in the schema: %q (the schema's nearest to %q is %q)",
-		len(names), names, first, nearest(first, fieldNames[:]))
+		len(names), names, first, Nearest(first, fieldNames[:]))
 }
 
 // parse reads one line into r.
