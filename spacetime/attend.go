@@ -99,20 +99,31 @@ func (n *net) bias(b, t int) *Node {
 	clock := n.in[batch.InClock]
 	actions := clock.Shape().Dimensions[1]
 	gap := Abs(Sub(InsertAxes(clock, 1), InsertAxes(clock, 2))) // [B, q, k] hours
+	km := distances(n.in[batch.InFrom], n.in[batch.InAt])
+	km = Mul(km, BroadcastToDims(n.strictlyEarlier(actions), b, actions, actions))
+	return n.spread(n.nearness(gap, km), b, actions)
+}
+
+// distances are kilometres between points [B, Q, 2] and [B, K, 2], [B, Q, K].
+func distances(from, at *Node) *Node {
+	b, q, k := from.Shape().Dimensions[0], from.Shape().Dimensions[1], at.Shape().Dimensions[1]
+	delta := Sub(BroadcastToDims(InsertAxes(from, 2), b, q, k, 2), BroadcastToDims(InsertAxes(at, 1), b, q, k, 2))
+	return Sqrt(AddScalar(ReduceSum(Square(delta), -1), 1e-6))
+}
+
+// nearness is a learned mix of fixed functions of hours and kilometres [B, Q, K],
+// [B, H, Q, K].
+func (n *net) nearness(gap, km *Node) *Node {
 	daily := MulScalar(gap, 2*math.Pi/24)
-	from, at := n.in[batch.InFrom], n.in[batch.InAt]
-	delta := Sub(BroadcastToDims(InsertAxes(from, 2), b, actions, actions, 2), BroadcastToDims(InsertAxes(at, 1), b, actions, actions, 2))
-	km := Sqrt(AddScalar(ReduceSum(Square(delta), -1), 1e-6))
-	earlier := n.strictlyEarlier(actions)
-	km = Mul(km, BroadcastToDims(earlier, b, actions, actions))
 	functions := []*Node{
 		MulScalar(Log1P(gap), 0.3), Exp(MulScalar(gap, -1.0/6)), Cos(daily), Cos(MulScalar(daily, 2)),
 		Cos(MulScalar(daily, 1.0/7)), MulScalar(Log1P(km), 0.5), Exp(Neg(km)),
 	}
 	w := n.weight("bias", 0.02, len(functions), n.c.Decoder.Heads)
+	dims := gap.Shape().Dimensions
 	phi := Reshape(Stack(functions, -1), -1, len(functions))
-	bias := Reshape(MatMul(phi, w), b, actions, actions, n.c.Decoder.Heads)
-	return n.spread(TransposeAllAxes(bias, 0, 3, 1, 2), b, actions)
+	bias := Reshape(MatMul(phi, w), dims[0], dims[1], dims[2], n.c.Decoder.Heads)
+	return TransposeAllAxes(bias, 0, 3, 1, 2)
 }
 
 // strictlyEarlier is one where the key is an earlier action than the query,

@@ -28,6 +28,11 @@ type Config struct {
 	ActionToken bool    `yaml:"action_token"` // a token for the action's type
 	Dropout     float64 `yaml:"dropout"`      // of embeddings and head inputs
 
+	// What an action is told by; the paper has all three, ablations take them away.
+	Time     bool `yaml:"time"`     // month, weekday, day and hour on u
+	Geo      bool `yaml:"geo"`      // grid cells, of the user on u and of the place
+	Category bool `yaml:"category"` // category path of the place
+
 	// Ours, beyond the paper.
 	CopyHead       bool `yaml:"copy_head"`       // mix of copying a past place and generating one
 	Evidence       bool `yaml:"evidence"`        // evidence features in the copy head
@@ -49,7 +54,7 @@ type Config struct {
 func Default() Config {
 	d := decoder.Default()
 	d.Dim, d.FFN, d.Dropout = 96, 256, 0.2
-	return Config{Decoder: d, Gate: "input", Dropout: 0.2, CopyHead: true, Evidence: true, Pointer: true, SpacetimeBias: true,
+	return Config{Decoder: d, Gate: "input", Dropout: 0.2, Time: true, Geo: true, Category: true, CopyHead: true, Evidence: true, Pointer: true, SpacetimeBias: true,
 		HideRequests: true, TiedEmbeddings: true, UserEmbedding: true, WholeHistory: true,
 		HeadHidden: 64, HeadOut: 32, GenerateWeight: 0.1}
 }

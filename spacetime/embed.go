@@ -1,6 +1,7 @@
 package spacetime
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
@@ -26,8 +27,7 @@ type net struct {
 	in    []*Node
 	noise *Node // nil outside training
 	d     int
-	// places is E(inner), or E(place) if flat, of all places, [V, D].
-	places *Node
+	all   *Node // E(place) of all places once made, [V, D]
 }
 
 func newNet(s *model.Scope, c Config, t *Tables, in []*Node, noise *Node) *net {
@@ -35,7 +35,6 @@ func newNet(s *model.Scope, c Config, t *Tables, in []*Node, noise *Node) *net {
 	if noise != nil && s.IsTraining(n.g) {
 		n.noise = MulScalar(noise, 1.0/16) // the hash wants less than 2^20
 	}
-	n.places = n.embedPlaces()
 	return n
 }
 
@@ -122,15 +121,42 @@ func (n *net) gate(name string, parts ...*Node) *Node {
 	return sum
 }
 
-// embedPlaces is E(inner) = w3*Emb_p + w4*Emb_c + w5*Emb_g of all places, [V, D].
-func (n *net) embedPlaces() *Node {
-	v := n.t.Places()
-	id := look(n.weight("place", embedStd, n.t.Tokens, n.d), n.constant(n.t.Place, v))
-	cats := look(n.weight("category", embedStd, n.t.Categories, n.d), n.constant(n.t.Cats, v, batch.CategoryLevels))
-	real := Const(n.g, levels(n.t.Cats))
-	cats = ReduceSum(Mul(cats, BroadcastToShape(Reshape(real, v, batch.CategoryLevels, 1), cats.Shape())), 1)
-	cells := n.embedCells(n.constant(n.t.Cells, v, geo.GridLevels))
-	return n.gate("place", id, cats, cells)
+// places is E(place) of all places, [V, D].
+func (n *net) places() *Node {
+	if n.all == nil {
+		every := make([]int32, n.t.Places())
+		for p := range every {
+			every[p] = int32(p)
+		}
+		n.all = n.embedPlaces(n.constant(every, len(every)))
+	}
+	return n.all
+}
+
+// placesAt is E(place) of places of any shape, [..., D]: rows of all places where
+// the network needs these anyway, else only what is asked for.
+func (n *net) placesAt(place *Node) *Node {
+	if !n.t.Hier || n.c.Pointer && n.c.CopyHead {
+		return look(n.places(), place)
+	}
+	flat := n.embedPlaces(Reshape(place, place.Shape().Size()))
+	return Reshape(flat, append(slices.Clone(place.Shape().Dimensions), n.d)...)
+}
+
+// embedPlaces is E(inner) = w3*Emb_p + w4*Emb_c + w5*Emb_g of places [X], [X, D].
+// Category and cells can be taken away (Config.Category, Config.Geo).
+func (n *net) embedPlaces(place *Node) *Node {
+	v, x := n.t.Places(), place.Shape().Dimensions[0]
+	parts := []*Node{look(n.weight("place", embedStd, n.t.Tokens, n.d), look(n.constant(n.t.Place, v), place))}
+	if n.c.Category {
+		cats := look(n.weight("category", embedStd, n.t.Categories, n.d), look(n.constant(n.t.Cats, v, batch.CategoryLevels), place))
+		real := look(ConstCachedTensor(n.g, tensors.FromFlatDataAndDimensions(levels(n.t.Cats), v, batch.CategoryLevels)), place)
+		parts = append(parts, ReduceSum(Mul(cats, BroadcastToShape(Reshape(real, x, batch.CategoryLevels, 1), cats.Shape())), 1))
+	}
+	if n.c.Geo {
+		parts = append(parts, n.embedCells(look(n.constant(n.t.Cells, v, geo.GridLevels), place)))
+	}
+	return n.gate("place", parts...)
 }
 
 // levels is one for every category token that is not padding.
@@ -144,14 +170,23 @@ func levels(cats []int32) []float32 {
 	return out
 }
 
-// request is E(u) = w1*Emb_t + w2*Emb_g of every action, [B, N, D], with our user
-// embedding added.
-func (n *net) request() *Node {
-	parts := []*Node{n.embedTime(n.in[batch.InTimes])}
-	if n.t.Located {
-		parts = append(parts, n.embedCells(n.in[batch.InCells]))
+// request is E(u) = w1*Emb_t + w2*Emb_g of moments, [B, N, D] of times [B, N, 4] and
+// cells [B, N, 12], with our user embedding added. Time and place can be taken away
+// (Config.Time, Config.Geo); a request with neither is a learned question mark (its
+// role alone).
+func (n *net) request(times, cells *Node) *Node {
+	var parts []*Node
+	if n.c.Time {
+		parts = append(parts, n.embedTime(times))
 	}
-	u := n.gate("request", parts...)
+	if n.t.Located && n.c.Geo {
+		parts = append(parts, n.embedCells(cells))
+	}
+	dims := times.Shape().Dimensions
+	u := zeros(n.g, dims[0], dims[1], n.d)
+	if len(parts) > 0 {
+		u = n.gate("request", parts...)
+	}
 	if n.c.UserEmbedding {
 		u = Add(u, BroadcastToShape(InsertAxes(n.user(), 1), u.Shape()))
 	}
@@ -170,12 +205,12 @@ func (n *net) user() *Node {
 func (n *net) tokens() *Node {
 	place := n.in[batch.InPlace]
 	b, actions := place.Shape().Dimensions[0], place.Shape().Dimensions[1]
-	parts := []*Node{n.request()}
+	parts := []*Node{n.request(n.in[batch.InTimes], n.in[batch.InCells])}
 	if n.t.Hier {
 		blocks := look(n.constant(n.t.Block, n.t.Places()), place)
 		parts = append(parts, n.embedBlocks(blocks))
 	}
-	parts = append(parts, look(n.places, place))
+	parts = append(parts, n.placesAt(place))
 	if n.c.ActionToken {
 		parts = append(parts, look(n.weight("action", embedStd, n.t.Types+1, n.d), n.in[batch.InType]))
 	}

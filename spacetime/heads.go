@@ -52,7 +52,7 @@ func (n *net) output(name string, h, table *Node, vocabulary int) *Node {
 
 // placeLogits are the flat head's logits over places, [R, V].
 func (n *net) placeLogits(h *Node) *Node {
-	return n.output("flat", h, n.places, n.t.Places())
+	return n.output("flat", h, n.places(), n.t.Places())
 }
 
 // blockLogits are the hierarchical head's logits over blocks, [R, Blocks].
@@ -109,7 +109,7 @@ func (n *net) copyHead(h *Node) (logProbs, gate *Node) {
 // point is the product of the request with each candidate's embedding, [R, C].
 func (n *net) point(about, candidate *Node, width int) *Node {
 	query := MatMul(about, n.weight("copy/query", 1/math.Sqrt(float64(width)), width, n.d))
-	all := MatMul(query, Transpose(n.places, 0, 1)) // [R, V]: one product and a look-up cost less than a vector for each candidate
+	all := MatMul(query, Transpose(n.places(), 0, 1)) // [R, V]: one product and a look-up cost less than a vector for each candidate
 	return Reshape(pick2(all, candidate), candidate.Shape().Dimensions...)
 }
 

@@ -30,7 +30,7 @@ type variant struct {
 // whole has every addition on.
 func whole(hier bool) variant {
 	d := decoder.Config{Layers: 2, Dim: 12, Heads: 2, KVHeads: 1, HeadDim: 6, FFN: 8, RopeTheta: 100, NormEps: 1e-5}
-	c := Config{Decoder: d, Gate: "input", ActionToken: hier, CopyHead: true, Evidence: true, Pointer: true, SpacetimeBias: true,
+	c := Config{Decoder: d, Gate: "input", Time: true, Geo: true, Category: true, ActionToken: hier, CopyHead: true, Evidence: true, Pointer: true, SpacetimeBias: true,
 		HideRequests: true, TiedEmbeddings: true, UserEmbedding: true, WholeHistory: true, HeadHidden: 5, HeadOut: 3, GenerateWeight: 0.1}
 	v := variant{name: "flat", c: c, hier: hier, located: true, profile: 2}
 	if hier {
@@ -64,6 +64,10 @@ func variants() []variant {
 		changed("one trajectory", func(v *variant) { v.c.WholeHistory = false })
 		changed("requests seen", func(v *variant) { v.c.HideRequests = false })
 		changed("bare", func(v *variant) { v.located, v.profile, v.c.ActionToken, v.c.Gate = false, 0, false, "scalar" })
+		changed("no time, no geography", func(v *variant) { v.c.Time, v.c.Geo, v.c.SpacetimeBias = false, false, false })
+		changed("bare names", func(v *variant) {
+			v.c.Time, v.c.Geo, v.c.Category, v.c.UserEmbedding, v.c.Pointer = false, false, false, false, false
+		})
 		changed("no bias", func(v *variant) { v.c.SpacetimeBias = false })
 		if hier {
 			continue // the rest does not depend on the index

@@ -102,7 +102,7 @@ func TestCausality(t *testing.T) {
 		tr.same(t, "actions 4 and 5 changed", later, before, 2)
 		tr.same(t, "another window changed", later, before, 3)
 		tr.differs(t, "actions 4 and 5 changed", later, before, 0, "first")
-		tr.differs(t, "action 3 changed", tr.say(tr.changed(func(b *batch.Batch) { tr.actions(b, 3, 4) })), before, 1, "first")
+		tr.differs(t, "actions 2 and 3 changed", tr.say(tr.changed(func(b *batch.Batch) { tr.actions(b, 2, 4) })), before, 1, "first")
 	})
 }
 

@@ -154,15 +154,21 @@ func (n *network) embed(i, t int, at token) []float64 {
 // moment is E(u): time, place of the user if the recipe has one, the user.
 func (n *network) moment(i, a int) []float64 {
 	d := n.c.Decoder.Dim
-	var time []float64
-	for f, table := range []string{"month", "weekday", "day", "hour"} {
-		time = append(time, n.row("time/"+table, int(n.ints(batch.InTimes, i, a)[f]), d/4)...)
+	var parts [][]float64
+	if n.c.Time {
+		var time []float64
+		for f, table := range []string{"month", "weekday", "day", "hour"} {
+			time = append(time, n.row("time/"+table, int(n.ints(batch.InTimes, i, a)[f]), d/4)...)
+		}
+		parts = append(parts, time)
 	}
-	parts := [][]float64{time}
-	if n.t.Located {
+	if n.t.Located && n.c.Geo {
 		parts = append(parts, n.where(n.ints(batch.InCells, i, a)))
 	}
-	u := n.mixed("request", parts)
+	u := make([]float64, d)
+	if len(parts) > 0 {
+		u = n.mixed("request", parts)
+	}
 	if user := int(n.ints(batch.InUser, i)[0]); n.c.UserEmbedding && user > 0 {
 		u = plus(u, n.row("user", user, d))
 	}
@@ -181,14 +187,20 @@ func (n *network) where(cells []int32) []float64 {
 // place is E(place): its own token, the sum of its category's levels, its cells.
 func (n *network) place(p int) []float64 {
 	d := n.c.Decoder.Dim
-	category := make([]float64, d)
-	for _, c := range n.t.Cats[p*batch.CategoryLevels : (p+1)*batch.CategoryLevels] {
-		if c > 0 {
-			oracle.Add(category, n.row("category", int(c), d))
+	parts := [][]float64{n.row("place", int(n.t.Place[p]), d)}
+	if n.c.Category {
+		category := make([]float64, d)
+		for _, c := range n.t.Cats[p*batch.CategoryLevels : (p+1)*batch.CategoryLevels] {
+			if c > 0 {
+				oracle.Add(category, n.row("category", int(c), d))
+			}
 		}
+		parts = append(parts, category)
 	}
-	cells := n.t.Cells[p*geo.GridLevels : (p+1)*geo.GridLevels]
-	return n.mixed("place", [][]float64{n.row("place", int(n.t.Place[p]), d), category, n.where(cells)})
+	if n.c.Geo {
+		parts = append(parts, n.where(n.t.Cells[p*geo.GridLevels:(p+1)*geo.GridLevels]))
+	}
+	return n.mixed("place", parts)
 }
 
 // mixed weighs parts by a softmax whose mean weight is one.
