@@ -14,17 +14,24 @@ import (
 type Config struct {
 	Seed     uint64  `yaml:"seed"`
 	Users    int     `yaml:"users"`     // people, 1 to 10 million
-	POIs     int     `yaml:"pois"`      // places in both towns, 300 to 10 million
+	POIs     int     `yaml:"pois"`      // places in all towns, 300 to 10 million, at least 150 a town
+	Towns    int     `yaml:"towns"`     // 2 to 12, the main one among them
 	Days     int     `yaml:"days"`      // length of the log, 7 to 731
 	Start    string  `yaml:"start"`     // first local day, 2006-01-02
 	Lat      float64 `yaml:"lat"`       // centre of the main town, degrees, at most 70 from the equator
 	Lng      float64 `yaml:"lng"`       // degrees
 	RadiusKM float64 `yaml:"radius_km"` // of the main town, 2 to 60
-	Zone     string  `yaml:"zone"`      // IANA time zone of both towns
+	Zone     string  `yaml:"zone"`      // IANA time zone of all towns
 	// Visits is the number of logged actions a typical person has over a
 	// period of any length; persons spread around it from about half to double.
-	Visits   int `yaml:"visits"`
-	Personas Mix `yaml:"personas"`
+	Visits int `yaml:"visits"`
+	// Impressions is the mean number of recommendation requests of a person, 0 to
+	// 1000; 0 makes none, and the log then holds no clicks of theirs.
+	Impressions float64 `yaml:"impressions"`
+	// Taste is how strongly hidden attributes of places act on where people go and
+	// what they click: 1 as documented at City.Relevance, 0 not at all, at most 4.
+	Taste    float64 `yaml:"taste"`
+	Personas Mix     `yaml:"personas"`
 }
 
 // Mix says how common each persona is; the numbers are weights, not shares.
@@ -41,8 +48,8 @@ type Mix struct {
 // over 75 days in spring, with one change of the clocks.
 func DefaultConfig() Config {
 	return Config{
-		Seed: 1, Users: 2000, POIs: 3000, Days: 75, Start: "2025-03-03",
-		Lat: 45.76, Lng: 4.84, RadiusKM: 10, Zone: "Europe/Paris", Visits: 72,
+		Seed: 1, Users: 2000, POIs: 3000, Towns: 2, Days: 75, Start: "2025-03-03",
+		Lat: 45.76, Lng: 4.84, RadiusKM: 10, Zone: "Europe/Paris", Visits: 72, Taste: 1,
 		Personas: Mix{Office: 0.38, Student: 0.18, Parent: 0.16, NightOwl: 0.1, Retiree: 0.12, Tourist: 0.06},
 	}
 }
@@ -58,10 +65,14 @@ func (c Config) Validate() error {
 	}{
 		{"users", float64(c.Users), 1, 10_000_000, ""},
 		{"pois", float64(c.POIs), 300, 10_000_000, "; fewer leave categories without a place"},
+		{"towns", float64(c.Towns), 2, 12, ""},
+		{"pois", float64(c.POIs), float64(minPlaces * c.Towns), 10_000_000, fmt.Sprintf("; a town needs %d", minPlaces)},
 		{"days", float64(c.Days), 7, 731, ""},
 		{"lat", c.Lat, -70, 70, "; nearer a pole the flat map of the city is wrong"},
 		{"radius_km", c.RadiusKM, 2, 60, ""},
 		{"visits", float64(c.Visits), 5, 2000, ""},
+		{"impressions", c.Impressions, 0, 1000, ""},
+		{"taste", c.Taste, 0, 4, ""},
 	} {
 		if !(f.value >= f.low && f.value <= f.high) {
 			return fmt.Errorf("city: %s is %g, want %g to %g%s: %w", f.name, f.value, f.low, f.high, f.suggestion, poi.ErrBadInput)
@@ -75,6 +86,10 @@ func (c Config) Validate() error {
 	}
 	return c.Personas.validate()
 }
+
+// minPlaces is how many places a town needs on average so that none lacks a
+// category.
+const minPlaces = 150
 
 // calendar resolves the first day and the time zone.
 func (c Config) calendar() (time.Time, *time.Location, error) {
