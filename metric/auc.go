@@ -10,17 +10,22 @@ import (
 // AUC returns the probability that a clicked row scores above an unclicked one,
 // ties counting one half. defined is false when only one class is present.
 func AUC(scores []float64, clicked []bool) (auc float64, defined bool, err error) {
-	if err := checkPairs(scores, clicked); err != nil {
+	wins, pairs, err := Wins(scores, clicked)
+	if err != nil || pairs == 0 {
 		return 0, false, err
 	}
-	order := make([]int, len(scores))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(scores[a], scores[b]) })
+	return wins / pairs, true, nil
+}
 
-	// Mann-Whitney: each clicked row beats the unclicked rows below it.
-	var below, wins, positives float64
+// Wins counts the pairs of a clicked and an unclicked row and those that the
+// clicked row wins by a higher score, ties counting one half (Mann-Whitney).
+// Sums of both over lists, divided, are the GAUC of the lists.
+func Wins(scores []float64, clicked []bool) (wins, pairs float64, err error) {
+	if err := checkPairs(scores, clicked); err != nil {
+		return 0, 0, err
+	}
+	order := ascending(scores)
+	var below, positives float64
 	for from := 0; from < len(order); {
 		to, pos, neg := from, 0.0, 0.0
 		for ; to < len(order) && scores[order[to]] == scores[order[from]]; to++ {
@@ -30,21 +35,19 @@ func AUC(scores []float64, clicked []bool) (auc float64, defined bool, err error
 				neg++
 			}
 		}
-		wins += pos * (below + neg/2)
+		wins += pos * (below + neg/2) // each clicked row beats the unclicked rows below it
 		below += neg
 		positives += pos
 		from = to
 	}
-	if positives == 0 || below == 0 {
-		return 0, false, nil
-	}
-	return wins / (positives * below), true, nil
+	return wins, positives * below, nil
 }
 
-// GAUC returns the mean AUC over groups (a user, or an impression), weighted by
-// the rows of each group. Groups of one class have no AUC and are left out;
-// used is the number of rows that counted. If none counts it is an error.
-func GAUC(groups []int32, scores []float64, clicked []bool) (gauc float64, used int, err error) {
+// GAUC returns the AUC within groups (a user, or a request): of all pairs of a
+// clicked and an unclicked row of one group, the share that the clicked row
+// wins. It is the mean of the groups' AUC weighted by their pairs; a group of one
+// class has no pair. pairs is the number of pairs; with none it is an error.
+func GAUC(groups []int32, scores []float64, clicked []bool) (gauc, pairs float64, err error) {
 	if len(groups) != len(scores) {
 		return 0, 0, fmt.Errorf("GAUC: %w: %d groups for %d scores", ErrInput, len(groups), len(scores))
 	}
@@ -56,28 +59,35 @@ func GAUC(groups []int32, scores []float64, clicked []bool) (gauc float64, used 
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(groups[a], groups[b]) })
-	var sum float64
+	var won float64
+	var s []float64
+	var c []bool
 	for from := 0; from < len(order); {
-		var s []float64
-		var c []bool
+		s, c = s[:0], c[:0]
 		to := from
 		for ; to < len(order) && groups[order[to]] == groups[order[from]]; to++ {
 			s, c = append(s, scores[order[to]]), append(c, clicked[order[to]])
 		}
-		auc, defined, err := AUC(s, c)
+		w, p, err := Wins(s, c)
 		if err != nil {
 			return 0, 0, err
 		}
-		if defined {
-			sum += auc * float64(len(s))
-			used += len(s)
-		}
-		from = to
+		won, pairs, from = won+w, pairs+p, to
 	}
-	if used == 0 {
+	if pairs == 0 {
 		return 0, 0, fmt.Errorf("GAUC: %w: no group has both clicked and unclicked rows", ErrInput)
 	}
-	return sum / float64(used), used, nil
+	return won / pairs, pairs, nil
+}
+
+// ascending returns the positions of scores from the lowest to the highest.
+func ascending(scores []float64) []int {
+	order := make([]int, len(scores))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(scores[a], scores[b]) })
+	return order
 }
 
 func checkPairs(scores []float64, clicked []bool) error {

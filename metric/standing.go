@@ -1,5 +1,5 @@
 // Package metric turns scores and ranks into figures: accuracy, MRR, NDCG,
-// recall, AUC, quantiles, and bootstrap intervals around their means. It knows
+// recall, AUC, log loss, quantiles, and bootstrap intervals around them. It knows
 // numbers only, no places and no people.
 //
 // A Standing is all that a ranking figure needs of one list of scores: how many
