@@ -14,6 +14,7 @@ package batch
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/whereto/whereto/evidence"
 	"github.com/whereto/whereto/geo"
@@ -192,20 +193,30 @@ func product(dims []int) int {
 // window encodes the actions of row i.
 func (e *Encoder) window(b *Batch, r *Row, i int, s Shape) {
 	visits := r.Sequence[r.From:]
-	if len(visits) > s.N {
-		panic(fmt.Sprintf("batch: window of %d actions in a bucket of %d", len(visits), s.N))
+	e.who(b, r.User, i)
+	e.actions(b, r, i, s.N, localHours(visits[len(visits)-1]))
+}
+
+// who encodes the user of row i.
+func (e *Encoder) who(b *Batch, user int32, i int) {
+	b.Arrays[InUser].I[i] = user + 1
+	if user >= 0 && e.cfg.Profile > 0 {
+		copy(b.Arrays[InProfile].I[i*e.cfg.Profile:(i+1)*e.cfg.Profile], e.profiles[user])
 	}
-	b.Arrays[InUser].I[i] = r.User + 1
-	if r.User >= 0 && e.cfg.Profile > 0 {
-		copy(b.Arrays[InProfile].I[i*e.cfg.Profile:(i+1)*e.cfg.Profile], e.profiles[r.User])
+}
+
+// actions encodes the window's actions in a bucket of size; end is the hour that
+// clocks count back from. It returns the number of the last trajectory.
+func (e *Encoder) actions(b *Batch, r *Row, i, size int, end float64) (segment float32) {
+	visits := r.Sequence[r.From:]
+	if len(visits) > size {
+		panic(fmt.Sprintf("batch: window of %d actions in a bucket of %d", len(visits), size))
 	}
-	end, segment := localHours(visits[len(visits)-1]), float32(0)
 	for n := range visits {
-		v, at := &visits[n], i*s.N+n
+		v, at := &visits[n], i*size+n
 		known := !(r.Open && n == len(visits)-1)
-		t := v.Local()
-		copy(b.Arrays[InTimes].I[at*4:], []int32{int32(t.Month()) - 1, int32(t.Weekday()), int32(t.Day()) - 1, int32(t.Hour())})
-		if n > 0 && (v.TimeMS-visits[n-1].TimeMS)+60_000*int64(v.OffsetMin-visits[n-1].OffsetMin) > trajectoryGapMS {
+		copy(b.Arrays[InTimes].I[at*4:], calendar(v.Local()))
+		if n > 0 && apart(&visits[n-1], v.TimeMS, v.OffsetMin) {
 			segment++
 		}
 		b.Arrays[InSegment].F[at] = segment
@@ -215,30 +226,39 @@ func (e *Encoder) window(b *Batch, r *Row, i int, s Shape) {
 			b.Arrays[InAt].F[at*2], b.Arrays[InAt].F[at*2+1] = e.x[v.POI], e.y[v.POI]
 			b.Arrays[InType].I[at] = int32(v.Type) + 1
 		}
-		e.stand(b, r.Sequence, r.From+n, at)
+		e.stand(r.Sequence[:r.From+n], v, b.Arrays[InCells].I[at*geo.GridLevels:(at+1)*geo.GridLevels], b.Arrays[InFrom].F[at*2:at*2+2])
 		b.Tokens++
 	}
+	return segment
+}
+
+// calendar is month, weekday, day and hour, from 0.
+func calendar(t time.Time) []int32 {
+	return []int32{int32(t.Month()) - 1, int32(t.Weekday()), int32(t.Day()) - 1, int32(t.Hour())}
+}
+
+// apart reports whether a moment begins a new trajectory after v.
+func apart(v *poi.Visit, ms int64, offset int16) bool {
+	return ms-v.TimeMS+60_000*int64(offset-v.OffsetMin) > trajectoryGapMS
 }
 
 // trajectoryGapMS is the gap of local time that ends a trajectory (docs/protocols.md).
 const trajectoryGapMS = 24 * 3_600_000
 
-// stand encodes where the user was just before action j of the sequence.
-func (e *Encoder) stand(b *Batch, seq []poi.Visit, j, at int) {
-	v := &seq[j]
-	cells := b.Arrays[InCells].I[at*geo.GridLevels : (at+1)*geo.GridLevels]
-	from := b.Arrays[InFrom].F[at*2 : at*2+2]
+// stand encodes where the user was just before v, which follows the visits of past.
+func (e *Encoder) stand(past []poi.Visit, v *poi.Visit, cells []int32, from []float32) {
 	switch {
 	case v.HasUser:
 		from[0], from[1] = e.project.km(float64(v.UserLat), float64(v.UserLng))
-	case j > 0:
-		from[0], from[1] = e.x[seq[j-1].POI], e.y[seq[j-1].POI]
+	case len(past) > 0:
+		last := past[len(past)-1].POI
+		from[0], from[1] = e.x[last], e.y[last]
 	}
 	switch {
 	case e.cfg.Location == LocationUser && v.HasUser:
 		e.hash(geo.Cells(float64(v.UserLat), float64(v.UserLng)), cells)
-	case e.cfg.Location == LocationPrevious && j > 0:
-		e.hash(e.cells[seq[j-1].POI], cells)
+	case e.cfg.Location == LocationPrevious && len(past) > 0:
+		e.hash(e.cells[past[len(past)-1].POI], cells)
 	}
 }
 

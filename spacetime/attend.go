@@ -14,7 +14,7 @@ import (
 // run passes the tokens of the windows through the decoder and returns the hidden
 // states [B, T, D] and the KV of every layer.
 func (n *net) run() (*Node, []decoder.KV) {
-	x := n.tokens()
+	x := n.tokens(nil)
 	b, t := x.Shape().Dimensions[0], x.Shape().Dimensions[1]
 	in := decoder.Inputs{X: x, Positions: n.positions(b, t), Mask: n.mask(b, t)}
 	if n.c.SpacetimeBias {

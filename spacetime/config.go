@@ -100,6 +100,7 @@ type Tables struct {
 
 	Categories, Profiles, Users, Types, GeoTable, Profile int
 	Located                                               bool // u carries a location
+	Media                                                 int  // width of media vectors; 0: none
 }
 
 // Places returns V.

@@ -201,28 +201,54 @@ func (n *net) user() *Node {
 	return Mul(e, BroadcastToShape(InsertAxes(known, -1), e.Shape()))
 }
 
-// tokens interleaves the tokens of each action, after the profile, [B, T, D].
-func (n *net) tokens() *Node {
+// tokens interleaves the tokens of each action, after the profile, [B, T, D]. media
+// is added to the tokens of places, [B, N, D]; nil: nothing.
+func (n *net) tokens(media *Node) *Node {
 	place := n.in[batch.InPlace]
 	b, actions := place.Shape().Dimensions[0], place.Shape().Dimensions[1]
-	parts := []*Node{n.request(n.in[batch.InTimes], n.in[batch.InCells])}
-	if n.t.Hier {
-		blocks := look(n.constant(n.t.Block, n.t.Places()), place)
-		parts = append(parts, n.embedBlocks(blocks))
-	}
-	parts = append(parts, n.placesAt(place))
+	parts := append([]*Node{n.role(n.request(n.in[batch.InTimes], n.in[batch.InCells]), 0)}, n.tokensOf(place, media)...)
 	if n.c.ActionToken {
-		parts = append(parts, look(n.weight("action", embedStd, n.t.Types+1, n.d), n.in[batch.InType]))
+		kind := look(n.weight("action", embedStd, n.t.Types+1, n.d), n.in[batch.InType])
+		parts = append(parts, n.role(kind, len(parts)))
 	}
-	kind := n.weight("kind", embedStd, len(parts), n.d)
-	x := Stack(parts, 2)
-	x = Add(x, BroadcastToShape(Reshape(kind, 1, 1, len(parts), n.d), x.Shape()))
-	x = Reshape(x, b, actions*len(parts), n.d)
+	x := Reshape(Stack(parts, 2), b, actions*len(parts), n.d)
 	if n.t.Profile > 0 {
 		profile := look(n.weight("profile", embedStd, n.t.Profiles, n.d), n.in[batch.InProfile])
 		x = Concatenate([]*Node{profile, x}, 1)
 	}
 	return n.dropout(x, 101)
+}
+
+// tokensOf are the tokens of places of any shape, (block, inner) or (place), each
+// [..., D].
+func (n *net) tokensOf(place, media *Node) []*Node {
+	at := n.placesAt(place)
+	if media != nil {
+		at = Add(at, media)
+	}
+	if !n.t.Hier {
+		return []*Node{n.role(at, 1)}
+	}
+	blocks := look(n.constant(n.t.Block, n.t.Places()), place)
+	return []*Node{n.role(n.embedBlocks(blocks), 1), n.role(at, 2)}
+}
+
+// role adds to tokens [..., D] the vector of their part in an action.
+func (n *net) role(x *Node, part int) *Node {
+	kind := SliceAxis(n.weight("kind", embedStd, n.c.perAction(n.t), n.d), 0, AxisElem(part))
+	kind = Reshape(kind, n.d)
+	for kind.Rank() < x.Rank() {
+		kind = InsertAxes(kind, 0)
+	}
+	return Add(x, BroadcastToShape(kind, x.Shape()))
+}
+
+// project maps media vectors [..., X] to what they add to a place's token, [..., D].
+func (n *net) project(vectors *Node) *Node {
+	dims := slices.Clone(vectors.Shape().Dimensions)
+	x := dims[len(dims)-1]
+	dims[len(dims)-1] = n.d
+	return Reshape(MatMul(Reshape(vectors, -1, x), n.weight("media/map", embedStd, x, n.d)), dims...)
 }
 
 // embedBlocks is E(block) of block tokens + 1.

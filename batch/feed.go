@@ -1,0 +1,266 @@
+package batch
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/whereto/whereto/geo"
+	"github.com/whereto/whereto/poi"
+)
+
+// FeedConfig sets how requests of a feed become batches of post-training.
+type FeedConfig struct {
+	Requests int `yaml:"requests"` // requests of one user that share a window, M
+	Options  int `yaml:"options"`  // most candidates of a request, C
+	Size     int `yaml:"size"`     // windows of a batch, B
+}
+
+// DefaultFeed holds the candidates of a usual request.
+func DefaultFeed() FeedConfig { return FeedConfig{Requests: 4, Options: 16, Size: 8} }
+
+// Validate reports the first value out of range.
+func (c FeedConfig) Validate() error {
+	switch {
+	case c.Requests < 1 || c.Requests > 256:
+		return fmt.Errorf("feed.requests is %d, want 1 to 256", c.Requests)
+	case c.Options < 2 || c.Options > 1024:
+		return fmt.Errorf("feed.options is %d, want 2 to 1024", c.Options)
+	case c.Size < 1 || c.Size > 65536:
+		return fmt.Errorf("feed.size is %d, want 1 to 65536", c.Size)
+	}
+	return nil
+}
+
+// Positions of the arrays of a feed batch: InPlace to InProfile as in Batch, then
+// these. X is the width of the places' media vectors, 1 (and zero) without any.
+const (
+	FeedAt      = InRequest + iota // [B, M] int32, actions of the window before the request
+	FeedTimes                      // [B, M, 4] int32, as InTimes
+	FeedClock                      // [B, M] float32, as InClock
+	FeedCells                      // [B, M, 12] int32, as InCells
+	FeedFrom                       // [B, M, 2] float32, as InFrom
+	FeedSegment                    // [B, M] float32, as InSegment
+	FeedWeight                     // [B, M] float32, 0 for padding
+	FeedOption                     // [B, M, C] int32, place + 1
+	FeedClicked                    // [B, M, C] float32, 1 if clicked or preferred
+	FeedExtra                      // [B, M, C] float32, what a stage wants to know of each option
+	FeedMedia                      // [B, N, X] float32, media vectors of the window's places
+	FeedShow                       // [B, M, C, X] float32, media vectors of the options
+	NumFeed
+)
+
+// FeedBatch is a batch of windows, each with requests and their options.
+type FeedBatch struct {
+	Arrays  [NumFeed]Array
+	Weight  float64 // sum of FeedWeight
+	Options int     // that are not padding
+	Tokens  int     // actions that are not padding
+}
+
+// Media gives the media vectors of places; nil where there are none.
+type Media interface {
+	Width() int
+	// At returns the vector of a dense place id, Width long.
+	At(place int32) []float32
+}
+
+// FeedRow is one window with the requests of its user, in the order of time.
+type FeedRow struct {
+	User     int32
+	Visits   []poi.Visit // all visits before the last request
+	From     int         // the window is Visits[From:]
+	Requests []*poi.Request
+	Weights  []float64   // of the requests; nil: 1 each
+	Extra    [][]float32 // of the requests' options; nil: 0
+}
+
+// EncodeFeed fills a batch; s.C is the room for options.
+func (e *Encoder) EncodeFeed(rows []FeedRow, s Shape, media Media) *FeedBatch {
+	window := newBatch(Shape{B: s.B, N: s.N, M: 1, C: 1}, e.cfg.Profile)
+	b := newFeedBatch(s, media)
+	for i := range rows {
+		r := &rows[i]
+		e.who(window, r.User, i)
+		end := requestHours(r.Requests[len(r.Requests)-1])
+		e.actions(window, &Row{User: r.User, Sequence: r.Visits, From: r.From}, i, s.N, end)
+		for m := range r.Requests {
+			e.ask(b, window, r, i, m, s, end)
+		}
+		if media != nil {
+			e.show(b, window, i, s, media)
+		}
+	}
+	copy(b.Arrays[:InRequest], window.Arrays[:InRequest])
+	b.Tokens = window.Tokens
+	return b
+}
+
+func requestHours(q *poi.Request) float64 {
+	return localHours(poi.Visit{TimeMS: q.TimeMS, OffsetMin: q.OffsetMin})
+}
+
+func newFeedBatch(s Shape, media Media) *FeedBatch {
+	b := &FeedBatch{}
+	ints := func(at int, dims ...int) { b.Arrays[at] = Array{Dims: dims, I: make([]int32, product(dims))} }
+	floats := func(at int, dims ...int) { b.Arrays[at] = Array{Dims: dims, F: make([]float32, product(dims))} }
+	width := 1
+	if media != nil {
+		width = media.Width()
+	}
+	ints(FeedAt, s.B, s.M)
+	ints(FeedTimes, s.B, s.M, 4)
+	floats(FeedClock, s.B, s.M)
+	ints(FeedCells, s.B, s.M, geo.GridLevels)
+	floats(FeedFrom, s.B, s.M, 2)
+	floats(FeedSegment, s.B, s.M)
+	floats(FeedWeight, s.B, s.M)
+	ints(FeedOption, s.B, s.M, s.C)
+	floats(FeedClicked, s.B, s.M, s.C)
+	floats(FeedExtra, s.B, s.M, s.C)
+	floats(FeedMedia, s.B, s.N, width)
+	floats(FeedShow, s.B, s.M, s.C, width)
+	return b
+}
+
+// ask encodes request m of row i.
+func (e *Encoder) ask(b *FeedBatch, window *Batch, r *FeedRow, i, m int, s Shape, end float64) {
+	q, at := r.Requests[m], i*s.M+m
+	if len(q.Options) > s.C {
+		panic(fmt.Sprintf("batch: %d options in a bucket of %d", len(q.Options), s.C))
+	}
+	if int(q.Pos) < r.From || int(q.Pos) > len(r.Visits) {
+		panic(fmt.Sprintf("batch: request after %d visits in a window from %d to %d", q.Pos, r.From, len(r.Visits)))
+	}
+	weight := 1.0
+	if r.Weights != nil {
+		weight = r.Weights[m]
+	}
+	past, inside := r.Visits[:q.Pos], int(q.Pos)-r.From
+	b.Arrays[FeedAt].I[at] = int32(inside)
+	copy(b.Arrays[FeedTimes].I[at*4:], calendar(poi.LocalTime(q.TimeMS, q.OffsetMin)))
+	b.Arrays[FeedClock].F[at] = float32(end - requestHours(q))
+	v := poi.Visit{TimeMS: q.TimeMS, OffsetMin: q.OffsetMin, HasUser: q.HasUser, UserLat: q.UserLat, UserLng: q.UserLng}
+	e.stand(past, &v, b.Arrays[FeedCells].I[at*geo.GridLevels:(at+1)*geo.GridLevels], b.Arrays[FeedFrom].F[at*2:at*2+2])
+	if inside > 0 {
+		segment := window.Arrays[InSegment].F[i*s.N+inside-1]
+		if apart(&past[len(past)-1], q.TimeMS, q.OffsetMin) {
+			segment++
+		}
+		b.Arrays[FeedSegment].F[at] = segment
+	}
+	b.Arrays[FeedWeight].F[at] = float32(weight)
+	b.Weight += weight
+	for c, o := range q.Options {
+		b.Arrays[FeedOption].I[at*s.C+c] = o.POI + 1
+		if o.Clicked {
+			b.Arrays[FeedClicked].F[at*s.C+c] = 1
+		}
+		b.Options++
+	}
+	if r.Extra != nil {
+		copy(b.Arrays[FeedExtra].F[at*s.C:(at+1)*s.C], r.Extra[m])
+	}
+}
+
+// show copies the media vectors of row i.
+func (e *Encoder) show(b *FeedBatch, window *Batch, i int, s Shape, media Media) {
+	w := media.Width()
+	fill := func(places []int32, out []float32) {
+		for j, p := range places {
+			if p > 0 {
+				copy(out[j*w:(j+1)*w], media.At(p-1))
+			}
+		}
+	}
+	fill(window.Arrays[InPlace].I[i*s.N:(i+1)*s.N], b.Arrays[FeedMedia].F[i*s.N*w:(i+1)*s.N*w])
+	fill(b.Arrays[FeedOption].I[i*s.M*s.C:(i+1)*s.M*s.C], b.Arrays[FeedShow].F[i*s.M*s.C*w:(i+1)*s.M*s.C*w])
+}
+
+// FeedSampler gives the training batches of a feed as a pure function of (seed,
+// epoch, step).
+type FeedSampler struct {
+	d     *poi.Dataset
+	enc   *Encoder
+	media Media
+	seed  uint64
+	shape Shape
+	rows  []FeedRow
+
+	mu    sync.Mutex
+	epoch int
+	order []int
+}
+
+// FeedTask is one request to learn from.
+type FeedTask struct {
+	Request *poi.Request
+	Weight  float64
+	Extra   []float32 // of its options; nil: 0
+}
+
+// NewFeedSampler groups tasks, which are in the order of user and time, into
+// windows. Tasks with more options than cfg.Options wrap poi.ErrBadInput.
+func NewFeedSampler(d *poi.Dataset, enc *Encoder, tasks []FeedTask, cfg FeedConfig, media Media, seed int64) (*FeedSampler, error) {
+	s := &FeedSampler{d: d, enc: enc, media: media, seed: uint64(seed), epoch: -1,
+		shape: Shape{B: cfg.Size, N: enc.cfg.Window, M: cfg.Requests, C: cfg.Options}}
+	for i := range tasks {
+		if n := len(tasks[i].Request.Options); n > cfg.Options {
+			return nil, fmt.Errorf("request %s has %d candidates, feed.options allows %d: %w; raise it", tasks[i].Request.ID, n, cfg.Options, poi.ErrBadInput)
+		}
+	}
+	for from := 0; from < len(tasks); {
+		to := from + 1
+		for to < len(tasks) && to-from < cfg.Requests && s.together(tasks[from].Request, tasks[to].Request) {
+			to++
+		}
+		s.rows = append(s.rows, s.row(tasks[from:to]))
+		from = to
+	}
+	if len(s.rows) == 0 {
+		return nil, fmt.Errorf("no request to learn from: %w", poi.ErrEmpty)
+	}
+	return s, nil
+}
+
+// together reports whether a window that ends at the later request still gives the
+// first half a window of actions, or all it has.
+func (s *FeedSampler) together(first, later *poi.Request) bool {
+	from := max(0, int(later.Pos)-s.shape.N)
+	return first.User == later.User && int(first.Pos)-from >= min(int(first.Pos), s.shape.N/2)
+}
+
+func (s *FeedSampler) row(tasks []FeedTask) FeedRow {
+	last := tasks[len(tasks)-1].Request
+	r := FeedRow{User: last.User, Visits: s.d.Users[last.User].Visits[:last.Pos:last.Pos], From: max(0, int(last.Pos)-s.shape.N)}
+	extra := false
+	for i := range tasks {
+		r.Requests = append(r.Requests, tasks[i].Request)
+		r.Weights = append(r.Weights, tasks[i].Weight)
+		r.Extra = append(r.Extra, tasks[i].Extra)
+		extra = extra || tasks[i].Extra != nil
+	}
+	if !extra {
+		r.Extra = nil
+	}
+	return r
+}
+
+// Steps is the number of batches of an epoch.
+func (s *FeedSampler) Steps(int) int { return (len(s.rows) + s.shape.B - 1) / s.shape.B }
+
+// Batch builds batch step of an epoch.
+func (s *FeedSampler) Batch(epoch, step int) *FeedBatch {
+	s.mu.Lock()
+	if s.epoch != epoch {
+		s.order = rand.New(rand.NewPCG(s.seed, uint64(epoch))).Perm(len(s.rows))
+		s.epoch = epoch
+	}
+	order := s.order[step*s.shape.B : min((step+1)*s.shape.B, len(s.rows))]
+	s.mu.Unlock()
+	rows := make([]FeedRow, len(order))
+	for i, id := range order {
+		rows[i] = s.rows[id]
+	}
+	return s.enc.EncodeFeed(rows, s.shape, s.media)
+}

@@ -1,0 +1,198 @@
+package spacetime
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // graph code reads as formulas
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/whereto/whereto/batch"
+	"github.com/whereto/whereto/objective"
+)
+
+// Stages of post-training.
+const (
+	StageEmbed = "embed" // embedding-based ranking SFT (paper section 3.2.2)
+	StageRank  = "rank"  // generative ranking SFT (paper section 3.2.2)
+	StageAlign = "align" // DPO alignment (paper section 3.2.3)
+)
+
+// TuneConfig is the head and the loss of a stage.
+type TuneConfig struct {
+	Stage string `yaml:"stage"` // embed, rank or align; empty in a recipe of pre-training
+	// Scratch starts from fresh weights instead of the pre-trained ones: the
+	// ablation row "from scratch".
+	Scratch bool `yaml:"scratch"`
+
+	Dim     int     `yaml:"dim"`      // embed: width of the vectors
+	Tau     float64 `yaml:"tau"`      // embed: temperature of InfoNCE
+	InBatch bool    `yaml:"in_batch"` // embed: clicked places of other requests are negatives too
+
+	Loss      string              `yaml:"loss"`      // align: dpo or sdpo
+	Beta      float64             `yaml:"beta"`      // align: scale of the rewards
+	Reduction objective.Reduction `yaml:"reduction"` // align: mean or sum over the pairs of a request
+}
+
+// DefaultTune is the paper's setting where it tells it.
+func DefaultTune() TuneConfig {
+	return TuneConfig{Dim: 64, Tau: 0.1, InBatch: true, Loss: "dpo", Beta: 1, Reduction: objective.Mean}
+}
+
+// Validate reports the first value out of range.
+func (c TuneConfig) Validate() error {
+	switch {
+	case c.Stage != "" && c.Stage != StageEmbed && c.Stage != StageRank && c.Stage != StageAlign:
+		return fmt.Errorf("tune.stage is %q, want embed, rank or align", c.Stage)
+	case c.Dim < 1 || c.Dim > 4096:
+		return fmt.Errorf("tune.dim is %d, want 1 to 4096", c.Dim)
+	case !(c.Tau > 0 && c.Tau <= 100):
+		return fmt.Errorf("tune.tau is %g, want more than 0 and at most 100", c.Tau)
+	case c.Loss != "dpo" && c.Loss != "sdpo":
+		return fmt.Errorf("tune.loss is %q, want dpo or sdpo", c.Loss)
+	case !(c.Beta > 0 && c.Beta <= 1000):
+		return fmt.Errorf("tune.beta is %g, want more than 0 and at most 1000", c.Beta)
+	case !c.Reduction.Valid():
+		return fmt.Errorf("tune.reduction is %q, want mean or sum", c.Reduction)
+	case c.Stage == StageAlign && c.Scratch:
+		return fmt.Errorf("tune.scratch is on, but alignment keeps near a pre-trained reference: switch it off")
+	}
+	return nil
+}
+
+// Stage is the network in one stage of post-training (training.Model). Its inputs
+// are the arrays of a feed batch.
+type Stage struct {
+	*Model
+	Tune TuneConfig
+}
+
+// AuxNames names the diagnostics of Loss.
+func (s *Stage) AuxNames() []string {
+	if s.Tune.Stage == StageAlign {
+		return []string{"pair_accuracy", "chosen", "rejected", "margin"}
+	}
+	return []string{"pair_accuracy"}
+}
+
+// Loss is the loss of the stage: InfoNCE, binary cross entropy or DPO, as package
+// objective has them.
+func (s *Stage) Loss(scope *model.Scope, inputs []*Node, noise *Node) (*Node, []*Node) {
+	f := newFeed(scope, s.Model, inputs, noise)
+	weight := flatten(inputs[batch.FeedWeight])
+	valid, clicked := f.judged()
+	negative := And(valid, Not(clicked))
+	switch s.Tune.Stage {
+	case StageEmbed:
+		return s.contrast(f, valid, clicked, weight)
+	case StageRank:
+		z := f.rankLogits()
+		return objective.Binary(z, clicked, valid, weight), []*Node{objective.PairAccuracy(z, clicked, negative, weight)}
+	case StageAlign:
+		policy, reference := f.logProbs(), flatten(inputs[batch.FeedExtra])
+		loss := objective.DPO
+		if s.Tune.Loss == "sdpo" {
+			loss = objective.SDPO
+		}
+		r := objective.Measure(policy, reference, clicked, negative, weight, s.Tune.Beta)
+		return loss(policy, reference, clicked, negative, weight, s.Tune.Beta, s.Tune.Reduction),
+			[]*Node{r.Accuracy, r.Chosen, r.Rejected, r.Margin}
+	}
+	panic(fmt.Errorf("no stage %q", s.Tune.Stage))
+}
+
+// contrast is InfoNCE over a request's own options and, if the recipe says so, the
+// clicked places of the other requests of the batch.
+func (s *Stage) contrast(f *feed, valid, clicked, weight *Node) (*Node, []*Node) {
+	users := f.userVectors(s.Tune.Dim) // [R, E]
+	place := flatten(f.in[batch.FeedOption])
+	r, c := place.Shape().Dimensions[0], place.Shape().Dimensions[1]
+	vectors := f.placeVectors(s.Tune.Dim, Reshape(place, r*c), Reshape(f.in[batch.FeedShow], r*c, -1)) // [R*C, E]
+	own := ReduceSum(Mul(BroadcastToDims(InsertAxes(users, 1), r, c, s.Tune.Dim), Reshape(vectors, r, c, s.Tune.Dim)), -1)
+	accuracy := objective.PairAccuracy(own, clicked, And(valid, Not(clicked)), weight)
+	if !s.Tune.InBatch {
+		return objective.InfoNCE(own, clicked, valid, weight, s.Tune.Tau), []*Node{accuracy}
+	}
+	all := MatMul(users, Transpose(vectors, 0, 1)) // [R, R*C]
+	// A column counts as a negative if it is a click of another request, on a place
+	// that this request did not show: what was shown is judged by its own column.
+	theirs := BroadcastToDims(Reshape(clicked, 1, r*c), r, r*c)
+	shown := Equal(BroadcastToDims(InsertAxes(place, 2), r, c, r*c), BroadcastToDims(Reshape(place, 1, 1, r*c), r, c, r*c))
+	theirs = And(theirs, Not(ReduceLogicalOr(shown, 1)))
+	sim := Concatenate([]*Node{own, all}, 1)
+	positive := Concatenate([]*Node{clicked, BroadcastToDims(Const(f.g, false), r, r*c)}, 1)
+	return objective.InfoNCE(sim, positive, Concatenate([]*Node{valid, theirs}, 1), weight, s.Tune.Tau), []*Node{accuracy}
+}
+
+// Users is the graph of user vectors, [R, E], of a feed batch.
+func (s *Stage) Users(scope *model.Scope, inputs []*Node) *Node {
+	return newFeed(scope, s.Model, inputs, nil).userVectors(s.Tune.Dim)
+}
+
+// Places is the graph of place vectors [X, E] of places + 1 [X] with their media
+// vectors [X, W].
+func (s *Stage) Places(scope *model.Scope, place, media *Node) *Node {
+	n := newNet(scope, s.Config, s.Tables, []*Node{place}, nil)
+	f := &feed{net: n, width: 1}
+	if n.t.Hier {
+		f.width = 2
+	}
+	return f.placeVectors(s.Tune.Dim, place, media)
+}
+
+// Scores is the graph of ranking logits, [R, C], of a feed batch.
+func (s *Stage) Scores(scope *model.Scope, inputs []*Node) *Node {
+	return newFeed(scope, s.Model, inputs, nil).rankLogits()
+}
+
+// LogProbs is the graph of log P(place) of the options of a feed batch, [R, C].
+func (m *Model) LogProbs(scope *model.Scope, inputs []*Node) *Node {
+	return newFeed(scope, m, inputs, nil).logProbs()
+}
+
+// judged says which options are there and which were clicked, [R, C] each.
+func (f *feed) judged() (valid, clicked *Node) {
+	valid = GreaterThan(flatten(f.in[batch.FeedOption]), ScalarZero(f.g, dtypes.Int32))
+	clicked = GreaterThan(flatten(f.in[batch.FeedClicked]), ScalarZero(f.g, dtypes.Float32))
+	return valid, And(valid, clicked)
+}
+
+// rankLogits are W_c H(inner) of every option, [R, C].
+func (f *feed) rankLogits() *Node {
+	_, at := f.options()
+	h := at[len(at)-1] // [B, M, C, D]
+	dims := h.Shape().Dimensions
+	z := MatMul(Reshape(h, -1, f.d), f.weight("rank/out", 0.02, f.d, 1))
+	z = Add(z, BroadcastToShape(InsertAxes(f.weight("rank/bias", 0, 1), 0), z.Shape()))
+	return Reshape(z, dims[0]*dims[1], dims[2])
+}
+
+// userVectors are E_u, of length one, [R, E].
+func (f *feed) userVectors(dim int) *Node {
+	h := Reshape(f.users(), -1, f.d)
+	return L2Normalize(MatMul(h, f.weight("embed/user", 1/math.Sqrt(float64(f.d)), f.d, dim)), -1)
+}
+
+// placeVectors are E_p, of length one, [X, E].
+func (f *feed) placeVectors(dim int, place, media *Node) *Node {
+	h := f.tower(place, media)
+	return L2Normalize(MatMul(h, f.weight("embed/place", 1/math.Sqrt(float64(f.d)), f.d, dim)), -1)
+}
+
+// logProbs are log p(block) + log p(inner | block), or log p(place), of every
+// option by the generating heads, [R, C].
+func (f *feed) logProbs() *Node {
+	option := flatten(f.in[batch.FeedOption]) // [R, C]
+	dims := option.Shape().Dimensions
+	if !f.t.Hier {
+		h := Reshape(f.users(), -1, f.d)
+		return Reshape(pick2(LogSoftmax(f.placeLogits(h), -1), option), dims...)
+	}
+	users, at := f.options()
+	v := f.t.Places()
+	block, inner := look(f.constant(f.t.Block, v), option), look(f.constant(f.t.Place, v), option)
+	byBlock := Reshape(pick2(LogSoftmax(f.blockLogits(Reshape(users, -1, f.d)), -1), block), dims...)
+	byInner := pick(LogSoftmax(f.innerLogits(Reshape(at[0], -1, f.d)), -1), Reshape(inner, -1))
+	return Add(byBlock, Reshape(byInner, dims...))
+}
