@@ -27,7 +27,6 @@ type Difference struct {
 	Bound  string `json:"bound,omitempty"`
 	Agrees bool   `json:"agrees"`
 	Note   string `json:"note,omitempty"`
-
 }
 
 // bound is what two logs may differ by; a zero field does not bind.
