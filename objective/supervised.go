@@ -13,9 +13,9 @@ import (
 // which columns hold one, and of these positive which were clicked, all others
 // being negatives. The result is the mean over requests by weight [R].
 //
-// It is computed as softplus(log sum_k - log sum_j), so it keeps its relative
-// precision however small it gets. Inside one sum, only the likelier positives
-// learn much: a request is content with one of its clicks far above its negatives.
+// It is computed as softplus(log sum_k - log sum_j), which neither overflows nor
+// cancels. Inside one sum, only the likelier positives learn much: a request is
+// content with one of its clicks far above its negatives.
 func InfoNCE(sim, positive, valid, weight *Node, tau float64) *Node {
 	check("InfoNCE", sim, weight, positive, valid)
 	checkScale("InfoNCE", "temperature", tau)
