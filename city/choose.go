@@ -23,7 +23,7 @@ func (w *walk) choose(o outing, at time.Time) (place int32, fresh bool) {
 		return w.ifOpen(fixed, at), false
 	}
 	// One keeps a hotel for the whole stay.
-	isNew := o.purpose != hotel && w.rng.Float64() < w.p.rho*math.Pow(float64(max(w.places, 1)), -decayGamma)
+	isNew := o.purpose != hotel && w.rng.Float64() < w.p.rho*math.Pow(float64(max(w.repertoire, 1)), -decayGamma)
 	if !isNew {
 		if place = w.recall(o, at); place >= 0 {
 			return place, false
@@ -42,7 +42,7 @@ func (w *walk) ifOpen(place int32, at time.Time) int32 {
 }
 
 // recall picks among the remembered places: by how often he was there, how far
-// it is, and whether it belongs to this slot.
+// it is, whether it belongs to this slot, and his liking of it.
 func (w *walk) recall(o outing, at time.Time) int32 {
 	here := w.c.spots[w.here].at
 	if o.search {
@@ -58,18 +58,21 @@ func (w *walk) recall(o outing, at time.Time) int32 {
 		if int(k.slot) == o.slot {
 			weight *= slotBonus
 		}
+		weight *= w.p.loyalty(spot, w.c.cfg.Taste)
 		pick.offer(int(k.place), weight)
 	}
 	return int32(pick.winner)
 }
 
 // explore picks a place by taste, popularity and distance. Far from the town in
-// question he looks around its centre.
+// question he looks around its centre. He passes by what is not for him; if his
+// patience ends he takes the last place he passed by.
 func (w *walk) explore(o outing, at time.Time) int32 {
 	from := w.c.spots[w.here].at
 	if int(w.c.spots[w.here].town) != o.town {
 		from = w.c.towns[o.town].centre
 	}
+	passed := int32(-1)
 	for range drawTries {
 		pick := newLottery(w.rng)
 		for _, category := range servers[o.purpose] {
@@ -80,11 +83,39 @@ func (w *walk) explore(o outing, at time.Time) int32 {
 			}
 		}
 		place := w.c.draw(w.rng, o.town, pick.winner, from, nearby)
-		if place >= 0 && (o.search || w.ifOpen(place, at) >= 0) {
+		if place < 0 || !o.search && w.ifOpen(place, at) < 0 {
+			continue
+		}
+		if w.rng.Float64() < w.p.welcome(&w.c.spots[place], w.c.cfg.Taste) {
 			return place
 		}
+		passed = place
 	}
-	return -1
+	return passed
+}
+
+const (
+	// exploreTaste and returnTaste are how strongly the liking of a place acts on
+	// entering it and on coming back; a place of liking enoughLiking is never
+	// passed by.
+	exploreTaste, returnTaste = 0.8, 0.5
+	enoughLiking              = 1.2
+)
+
+// welcome returns the probability that a person enters a place he comes upon.
+func (p *person) welcome(s *spot, strength float64) float64 {
+	if !chosen(int(s.category)) {
+		return 1
+	}
+	return min(1, math.Exp(strength*exploreTaste*(p.likingOf(s.traits)-enoughLiking)))
+}
+
+// loyalty returns the factor of a person's liking on coming back to a place.
+func (p *person) loyalty(s *spot, strength float64) float64 {
+	if !chosen(int(s.category)) {
+		return 1
+	}
+	return math.Exp(strength * returnTaste * p.likingOf(s.traits))
 }
 
 // knows reports whether the place is remembered for the purpose.
@@ -105,6 +136,6 @@ func (w *walk) remember(o outing, place int32) {
 	}
 	if !found {
 		w.memory[o.purpose] = append(list, known{place: place, slot: int16(o.slot), times: 1})
-		w.places++
+		w.repertoire++
 	}
 }

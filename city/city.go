@@ -27,21 +27,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 	_ "time/tzdata" // a machine without a zone database must give the same log
 
 	"github.com/whereto/whereto/geo"
 	"github.com/whereto/whereto/poi"
-)
-
-const (
-	mainTown = 0
-	farTown  = 1
-	// farKM is the distance between the towns: out of reach of a day's errands
-	// and beyond any sensible home region.
-	farKM = 140
-	// farShare is the far town's share of the places, farScale of the radius.
-	farShare, farScale = 0.18, 0.6
 )
 
 // City is a built city. Places is read-only.
@@ -51,16 +42,19 @@ type City struct {
 	cfg   Config
 	start time.Time // first local midnight, in UTC
 	zone  *time.Location
-	spots []spot // parallel to Places
-	towns [2]*town
+	spots []spot  // parallel to Places
+	towns []*town // the main one first
+	crowd crowd
+	last  atomic.Pointer[view] // what Relevance was asked last
 }
 
-// Action types of the log, the commonest first.
+// Action types of the log.
 const (
-	TypeArrive   = "arrive"
-	TypeNavigate = "navigate"
-	TypeClick    = "click"
-	TypeSearch   = "search"
+	TypeArrive    = "arrive"
+	TypeNavigate  = "navigate"
+	TypeClick     = "click"
+	TypeSearch    = "search"
+	TypeFavourite = "favourite"
 )
 
 // New builds the city's places; people are made when asked for. The error wraps
@@ -73,16 +67,19 @@ func New(cfg Config) (*City, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &City{cfg: cfg, start: start, zone: zone}
+	c := &City{cfg: cfg, start: start, zone: zone, Places: make([]poi.Place, 0, cfg.POIs), spots: make([]spot, 0, cfg.POIs)}
 	rng := stream(cfg.Seed, streamCity, 0)
-	names := &namer{rng: rng, used: map[string]bool{}}
-	far := int(farShare * float64(cfg.POIs))
-	angle := 2 * math.Pi * rng.Float64()
-	c.towns[mainTown] = newTown(rng, names, point{}, cfg.RadiusKM, cfg.POIs-far)
-	c.towns[farTown] = newTown(rng, names, point{farKM * math.Cos(angle), farKM * math.Sin(angle)},
-		farScale*cfg.RadiusKM, far)
-	c.fill(rng, names, mainTown, cfg.POIs-far)
-	c.fill(rng, names, farTown, far)
+	names := &namer{rng: rng, used: make(map[uint64]struct{}, cfg.POIs)}
+	plans := layOut(rng, cfg)
+	for i, p := range plans {
+		c.towns = append(c.towns, newTown(rng, names, p))
+		c.towns[i].lean(cfg.Seed, i)
+	}
+	for i, p := range plans {
+		c.fill(rng, names, i, p.places)
+	}
+	c.nameTowns()
+	c.crowd = newCrowd(cfg.Personas)
 	return c, nil
 }
 
@@ -92,6 +89,15 @@ const (
 	streamCity = iota
 	streamPerson
 	streamWalk
+	streamTownName
+	streamQuarter // what a quarter's places are known for
+	streamTraits  // hidden attributes of a place
+	streamLikes   // hidden tastes of a person
+	streamTravel  // where he lives among several towns and where he goes
+	streamFeed    // his impressions
+	streamText
+	streamStreet
+	streamPicture
 )
 
 // stream returns the random stream of one kind for one number, unrelated to
@@ -109,26 +115,28 @@ func stream(seed, kind uint64, number int) *rand.Rand {
 // fill adds n places to a town, in mixed order so that a place's number says
 // nothing of its category or popularity.
 func (c *City) fill(rng *rand.Rand, names *namer, townID, n int) {
-	type draft struct{ category, rank int }
-	var drafts []draft
-	for category, count := range quota(n) {
+	type draft struct{ category, rank int32 }
+	drafts := make([]draft, 0, n)
+	t := c.towns[townID]
+	t.quota = quota(n)
+	for category, count := range t.quota {
 		for rank := range count {
-			drafts = append(drafts, draft{category, rank})
+			drafts = append(drafts, draft{int32(category), int32(rank)})
 		}
 	}
 	rng.Shuffle(len(drafts), func(i, j int) { drafts[i], drafts[j] = drafts[j], drafts[i] })
-	t := c.towns[townID]
 	for _, d := range drafts {
-		qi := t.quarterFor(rng, d.category)
+		qi := t.quarterFor(rng, int(d.category))
 		q := &t.quarters[qi]
 		s := spot{
 			at:       point{q.at.x + q.sigma*rng.NormFloat64(), q.at.y + q.sigma*rng.NormFloat64()},
 			attract:  math.Pow(float64(d.rank+1), -tailExponent),
-			category: uint8(d.category), town: uint8(townID),
-			shift: int16(30 * (rng.IntN(3) - 1)),
+			category: uint8(d.category), town: uint8(townID), quarter: uint16(qi),
+			shift: int8(rng.IntN(3) - 1),
 		}
 		lat, lng := c.coordinates(s.at)
 		number := int32(len(c.Places))
+		s.traits = drawTraits(c.cfg.Seed, int(number), int(d.category), q)
 		c.Places = append(c.Places, poi.Place{
 			ID: fmt.Sprintf("p%05d", number), Name: names.place(categories[d.category].names, q.name),
 			Category: categories[d.category].path, Lat: lat, Lng: lng,
@@ -140,14 +148,22 @@ func (c *City) fill(rng *rand.Rand, names *namer, townID, n int) {
 	}
 }
 
+// kmPerDegree is the length of a degree of latitude.
+const kmPerDegree = geo.EarthRadius / 1000 * math.Pi / 180
+
 // coordinates turns a point of the flat map into degrees, rounded to about
 // 0.1 m.
 func (c *City) coordinates(p point) (lat, lng float64) {
-	perKM := 180 / math.Pi / (geo.EarthRadius / 1000)
-	lat = c.cfg.Lat + p.y*perKM
-	lng = c.cfg.Lng + p.x*perKM/math.Cos(c.cfg.Lat*math.Pi/180)
+	lat = c.cfg.Lat + p.y/kmPerDegree
+	lng = c.cfg.Lng + p.x/kmPerDegree/math.Cos(c.cfg.Lat*math.Pi/180)
 	lng = math.Mod(lng+540, 360) - 180
 	return math.Round(lat*1e6) / 1e6, math.Round(lng*1e6) / 1e6
+}
+
+// position is the inverse of coordinates.
+func (c *City) position(lat, lng float64) point {
+	east := math.Mod(lng-c.cfg.Lng+540, 360) - 180
+	return point{east * kmPerDegree * math.Cos(c.cfg.Lat*math.Pi/180), (lat - c.cfg.Lat) * kmPerDegree}
 }
 
 // Users returns how many people there are; they are numbered from 0.
@@ -160,7 +176,7 @@ func (c *City) UserID(u int) string { return fmt.Sprintf("u%05d", u) }
 // wall-clock time; only weekday, hour and minute of local are read.
 func (c *City) OpenAt(place int, local time.Time) bool {
 	s := &c.spots[place]
-	return openAt(categories[s.category].hours, int(s.shift), local.Weekday(), local.Hour()*60+local.Minute())
+	return openAt(categories[s.category].hours, 30*int(s.shift), local.Weekday(), local.Hour()*60+local.Minute())
 }
 
 // Profile returns what a log would know of user u, in [0, Users()).
@@ -170,7 +186,30 @@ func (c *City) Profile(u int) poi.Profile { return c.person(u).profile }
 // UTC and in local time. He never stands at a closed place, though on the eve of a
 // trip he may look one up from home. Action.Seq orders the actions
 // of the whole city as Each yields them.
-func (c *City) Actions(u int) []poi.Action { return newWalk(c, c.person(u)).run() }
+func (c *City) Actions(u int) []poi.Action {
+	actions, _ := c.Live(u)
+	return actions
+}
+
+// Impressions returns the recommendation requests of user u, in [0, Users()), in
+// time order: 8 to 14 distinct places each, with the truth about every one of
+// them. Their clicks are among Actions(u). There are none if Config.Impressions
+// is 0.
+func (c *City) Impressions(u int) []poi.Impression {
+	_, impressions := c.Live(u)
+	return impressions
+}
+
+// Live returns Actions(u) and Impressions(u) at the cost of one.
+func (c *City) Live(u int) ([]poi.Action, []poi.Impression) {
+	w := newWalk(c, c.person(u))
+	w.run()
+	impressions := w.ask()
+	for i := range w.out {
+		w.out[i].Seq = int64(u)*seqPerUser + int64(i)
+	}
+	return w.out, impressions
+}
 
 // Each yields every action in user order. It stops at the first error of yield,
 // which it returns as it is, and when ctx is done. The action may be kept.

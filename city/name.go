@@ -2,6 +2,7 @@ package city
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"strings"
 )
@@ -27,10 +28,11 @@ var (
 	quarters = strings.Fields(`Bank Cross Docks Fields Gate Grove Heights Hill Market Park Quay Row Side Town Vale Yards`)
 )
 
-// namer hands out names that do not repeat.
+// namer hands out names that do not repeat. It keeps hashes of the names, for
+// there may be millions.
 type namer struct {
 	rng  *rand.Rand
-	used map[string]bool
+	used map[uint64]struct{}
 }
 
 // pick draws one word.
@@ -41,8 +43,8 @@ func (n *namer) pick(words []string) string { return words[n.rng.IntN(len(words)
 func (n *namer) place(patterns []string, neighbourhood string) string {
 	var name string
 	for range 4 {
-		name = strings.NewReplacer("%a", n.pick(adjectives), "%n", n.pick(nouns), "%p", n.pick(people),
-			"%h", neighbourhood).Replace(n.pick(patterns))
+		adjective, noun, someone := n.pick(adjectives), n.pick(nouns), n.pick(people)
+		name = fill(n.pick(patterns), adjective, noun, someone, neighbourhood)
 		if n.claim(name) {
 			return name
 		}
@@ -53,6 +55,29 @@ func (n *namer) place(patterns []string, neighbourhood string) string {
 		}
 	}
 	return n.numbered(name)
+}
+
+// fill puts words in the places of %a, %n, %p and %h.
+func fill(pattern, adjective, noun, someone, neighbourhood string) string {
+	var b strings.Builder
+	for i := 0; i < len(pattern); i++ {
+		if pattern[i] != '%' {
+			b.WriteByte(pattern[i])
+			continue
+		}
+		i++
+		switch pattern[i] {
+		case 'a':
+			b.WriteString(adjective)
+		case 'n':
+			b.WriteString(noun)
+		case 'p':
+			b.WriteString(someone)
+		case 'h':
+			b.WriteString(neighbourhood)
+		}
+	}
+	return b.String()
 }
 
 // neighbourhood makes up the name of a quarter.
@@ -78,9 +103,11 @@ func (n *namer) numbered(name string) string {
 
 // claim takes a name and reports whether it was free.
 func (n *namer) claim(name string) bool {
-	if n.used[name] {
+	hash := fnv.New64a()
+	hash.Write([]byte(name))
+	if _, taken := n.used[hash.Sum64()]; taken {
 		return false
 	}
-	n.used[name] = true
+	n.used[hash.Sum64()] = struct{}{}
 	return true
 }

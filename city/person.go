@@ -38,10 +38,11 @@ type person struct {
 	rate    float64         // chance that an outing is logged
 	lively  float64         // share of days on which he logs at all
 	trips   []trip
+	appeal  [attributes]float64 // about 1: likes, -1: dislikes
 }
 
-// trip is a stay in the other town, days first to last counted from the start.
-type trip struct{ first, last int }
+// trip is a stay in another town, days first to last counted from the start.
+type trip struct{ first, last, town int }
 
 // person makes inhabitant u.
 func (c *City) person(u int) *person {
@@ -52,20 +53,54 @@ func (c *City) person(u int) *person {
 		kind.offer(i, w)
 	}
 	p.persona = persona(kind.winner)
-	if p.persona == tourist {
-		p.town = farTown
-	}
+	travel := stream(c.cfg.Seed, streamTravel, u)
+	p.town = c.settle(travel, p.persona)
+	p.likings(stream(c.cfg.Seed, streamLikes, u))
 	life := &lives[p.persona]
 	p.tastes(rng)
 	p.anchors(c, rng)
 	p.habits(rng, life)
 	p.rho = life.explore * (0.5 + 0.5*rng.Float64())
 	p.plan(c, rng, life.travel)
+	for i := range p.trips {
+		p.trips[i].town = c.destination(travel, p)
+	}
 	p.calibrate(c, rng)
 	p.profile.Gender = []string{"female", "male", "female", "male", ""}[rng.IntN(5)]
 	p.profile.AgeBand = life.ages[rng.IntN(len(life.ages))]
 	p.profile.Occupation = life.occupations[rng.IntN(len(life.occupations))]
 	return p
+}
+
+// settle draws the town in which a person lives. Tourists live anywhere but in
+// the main town. Of two towns the others all live in the main one; among more
+// they live where the places are.
+func (c *City) settle(rng *rand.Rand, p persona) int {
+	if p != tourist && len(c.towns) == 2 {
+		return mainTown
+	}
+	pick := newLottery(rng)
+	for i, t := range c.towns {
+		if i != mainTown || p != tourist {
+			pick.offer(i, float64(t.quota[0])) // the first category is homes
+		}
+	}
+	return pick.winner
+}
+
+// destination draws where a trip goes: tourists to the main town, the others
+// anywhere, likelier the bigger and the nearer.
+func (c *City) destination(rng *rand.Rand, p *person) int {
+	if p.persona == tourist {
+		return mainTown
+	}
+	pick := newLottery(rng)
+	for i, t := range c.towns {
+		if i != p.town {
+			pick.offer(i, float64(t.quota[0])/t.centre.distance(c.towns[p.town].centre))
+		}
+	}
+	return pick.winner
 }
 
 // tastes gives a person likes and dislikes, and tags for the strongest likes.
@@ -161,7 +196,7 @@ func (p *person) plan(c *City, rng *rand.Rand, travel float64) {
 		room := max(1, part-length-5)
 		first := i*part + min(4, part-length) + rng.IntN(room)
 		if last := first + length - 1; last < c.cfg.Days {
-			p.trips = append(p.trips, trip{first, last})
+			p.trips = append(p.trips, trip{first: first, last: last})
 		}
 	}
 }
@@ -188,6 +223,16 @@ func (p *person) calibrate(c *City, rng *rand.Rand) {
 	home *= 1 - cutShort
 	p.lively = min(max((want/logShare-away)/max(home, 1), 0.15), 0.92)
 	p.rate = min(want/(p.lively*home+away), 1)
+}
+
+// comingTrip returns the trip the day is just before.
+func (p *person) comingTrip(day int) (trip, bool) {
+	for _, t := range p.trips {
+		if day < t.first && day >= t.first-lookAheadDays {
+			return t, true
+		}
+	}
+	return trip{}, false
 }
 
 // onTrip returns the trip the day belongs to.

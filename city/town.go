@@ -34,17 +34,21 @@ type quarter struct {
 	name   string
 	kind   kind
 	at     point
-	sigma  float64 // standard deviation of its places, km
-	weight float64 // how many places it gets beside others of its kind
+	sigma  float64             // standard deviation of its places, km
+	weight float64             // how many places it gets beside others of its kind
+	lean   [attributes]float32 // factor on the base rates of attributes
 }
 
-// spot is what the city knows of a place beyond poi.Place.
+// spot is what the city knows of a place beyond poi.Place. There may be ten
+// million of them: 32 bytes each.
 type spot struct {
 	at       point
 	attract  float64 // relative to its category and town
+	quarter  uint16  // of its town
+	traits   traits
 	category uint8
 	town     uint8
-	shift    int16 // opening hours later than the category's, minutes
+	shift    int8 // opening hours later than the category's, half hours
 }
 
 // shelf holds the places of one category in one quarter.
@@ -54,12 +58,14 @@ type shelf struct {
 	places []int32
 }
 
-// town is one of the two settlements.
+// town is one of the settlements.
 type town struct {
+	name     string
 	centre   point
 	radius   float64 // km
 	quarters []quarter
 	shelves  [][]shelf // by category and quarter
+	quota    []int     // places by category
 	// density holds, by category, running sums over the quarters of how many of
 	// its places each gets; a draw is then a binary search.
 	density [][]float64
@@ -72,10 +78,11 @@ var quarterRing = [kinds]struct{ inner, outer, share float64 }{
 	nightlife: {0.05, 0.4, 0.11}, green: {0.25, 1, 0.17},
 }
 
-// newTown lays out the quarters of a town for a number of places.
-func newTown(rng *rand.Rand, names *namer, at point, radius float64, places int) *town {
+// newTown lays out the quarters of a town.
+func newTown(rng *rand.Rand, names *namer, p plan) *town {
+	at, radius := p.at, p.radius
 	t := &town{centre: at, radius: radius, shelves: make([][]shelf, len(categories))}
-	n := min(max(places/placesPerQuarter, minQuarters), maxQuarters)
+	n := min(max(p.places/placesPerQuarter, minQuarters), maxQuarters)
 	for k := range kinds {
 		ring := quarterRing[k]
 		for range max(1, int(math.Round(ring.share*float64(n)))) {

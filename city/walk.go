@@ -54,15 +54,24 @@ type outing struct {
 
 // walk lives through a person's days. It is used once.
 type walk struct {
-	c         *City
-	p         *person
-	rng       *rand.Rand
-	memory    [purposes][]known
-	places    int // entries of memory
-	here      int32
-	lastLocal int64 // seconds of the last outing on the local clock
-	lastMS    int64 // and in UTC milliseconds
-	out       []poi.Action
+	c          *City
+	p          *person
+	rng        *rand.Rand
+	memory     [purposes][]known
+	repertoire int // entries of memory
+	here       int32
+	lastLocal  int64 // seconds of the last outing on the local clock
+	lastMS     int64 // and in UTC milliseconds
+	out        []poi.Action
+	places     []int32 // of out
+	trail      []stand
+}
+
+// stand is where a person was from an instant on.
+type stand struct {
+	ms    int64
+	day   int
+	place int32
 }
 
 func newWalk(c *City, p *person) *walk {
@@ -70,8 +79,8 @@ func newWalk(c *City, p *person) *walk {
 		lastLocal: math.MinInt64 / 2, lastMS: math.MinInt64 / 2}
 }
 
-// run returns the log.
-func (w *walk) run() []poi.Action {
+// run fills the log.
+func (w *walk) run() {
 	lively := w.rng.Float64() < w.p.lively
 	for day := -burnIn; day < w.c.cfg.Days; day++ {
 		// A two-state chain: runs of lively days, with the wanted share of them.
@@ -95,7 +104,6 @@ func (w *walk) run() []poi.Action {
 		}
 		lively = tomorrow
 	}
-	return w.out
 }
 
 // homeAgenda draws the outings of an ordinary day.
@@ -109,20 +117,18 @@ func (w *walk) homeAgenda(day int) []outing {
 				minute: 60*w.p.clock[i] + s.spread*w.rng.NormFloat64()})
 		}
 	}
-	for _, t := range w.p.trips {
-		if day < t.first && day >= t.first-lookAheadDays {
-			agenda = append(agenda, w.lookUps()...)
-		}
+	if t, ok := w.p.comingTrip(day); ok {
+		agenda = append(agenda, w.lookUps(t.town)...)
 	}
 	return agenda
 }
 
 // lookUps are the evening's searches for places of a coming trip.
-func (w *walk) lookUps() []outing {
+func (w *walk) lookUps(town int) []outing {
 	var agenda []outing
 	for range w.rng.IntN(4) {
 		purpose := [...]purpose{sights, dinner, hotel, culture, coffee}[w.rng.IntN(5)]
-		agenda = append(agenda, outing{purpose: purpose, slot: awaySlot(purpose), town: 1 - w.p.town, search: true,
+		agenda = append(agenda, outing{purpose: purpose, slot: awaySlot(purpose), town: town, search: true,
 			minute: 60*21 + 40*w.rng.NormFloat64()})
 	}
 	return agenda
@@ -131,7 +137,7 @@ func (w *walk) lookUps() []outing {
 // awayAgenda draws the outings of a day of a trip: he arrives by train on the
 // first morning and leaves on the last afternoon.
 func (w *walk) awayAgenda(day int, t trip) []outing {
-	from, until, town := 0.0, 48.0, 1-w.p.town
+	from, until, town := 0.0, 48.0, t.town
 	var agenda []outing
 	if day == t.first {
 		from = 10.5
@@ -185,27 +191,28 @@ func (w *walk) live(day int, agenda []outing, until float64) {
 			}
 			at = when(late)
 		}
-		w.visit(o, place, fresh, at, day >= 0 && o.minute < until)
+		w.visit(o, place, fresh, at, day, o.minute < until)
 	}
 }
 
 // visit makes an outing happen, and logs it if the day counts and the person
 // feels like it. A closed place can be looked up but not entered; what a clock
 // put back would reorder is dropped.
-func (w *walk) visit(o outing, place int32, fresh bool, at time.Time, counts bool) {
+func (w *walk) visit(o outing, place int32, fresh bool, at time.Time, day int, counts bool) {
 	_, offset := at.Zone()
 	ms, local := at.UnixMilli(), at.Unix()+int64(offset)
 	if ms <= w.lastMS || local <= w.lastLocal || !(o.search || w.c.OpenAt(int(place), at)) {
 		return
 	}
 	logged := w.rng.Float64() < w.p.rate*logWeight(o.purpose)
-	if counts && logged {
+	if day >= 0 && counts && logged {
 		w.log(o, place, fresh, ms, int16(offset/60))
 	}
 	w.lastMS, w.lastLocal = ms, local
 	w.remember(o, place)
 	if !o.search {
 		w.here = place
+		w.trail = append(w.trail, stand{ms, day, place})
 	}
 }
 
@@ -218,14 +225,22 @@ func (w *walk) log(o outing, place int32, fresh bool, ms int64, offset int16) {
 		User: w.c.UserID(w.p.number), POI: p.ID, Name: p.Name, Category: p.Category, Lat: p.Lat, Lng: p.Lng,
 		UserLat: lat, UserLng: lng, HasUser: true, TimeMS: ms, OffsetMin: offset,
 		Type: w.actionType(o, place, fresh, from.distance(w.c.spots[place].at)),
-		Seq:  int64(w.p.number)*seqPerUser + int64(len(w.out)),
 	})
+	w.places = append(w.places, place)
 }
 
+// favouriteShare is how often a return is logged by marking the place.
+const favouriteShare = 0.015
+
 // actionType draws what the person did with the place: he looks up what is new
-// or far and simply arrives at what he knows, at home and work above all.
+// or far and simply arrives at what he knows, at home and work above all. What
+// he needs he searches for; what pleases him he finds by a click.
 func (w *walk) actionType(o outing, place int32, fresh bool, km float64) string {
 	x := w.rng.Float64()
+	searched, clicked := 0.2, 0.35 // running sums of a new place
+	if functional(o.purpose) {
+		searched, clicked = 0.32, 0.35
+	}
 	switch {
 	case o.search && x < 0.7:
 		return TypeSearch
@@ -236,12 +251,23 @@ func (w *walk) actionType(o outing, place int32, fresh bool, km float64) string 
 			return TypeNavigate
 		}
 		return TypeArrive
-	case fresh && x < 0.2, x < 0.03:
+	case fresh && x < searched, x < 0.03:
 		return TypeSearch
-	case fresh && x < 0.35, x < 0.06:
+	case fresh && x < clicked, x < 0.06:
 		return TypeClick
 	case fresh && x < 0.55, km > 4 && x < 0.25:
 		return TypeNavigate
+	case !fresh && !functional(o.purpose) && x > 1-favouriteShare/0.75:
+		return TypeFavourite
 	}
 	return TypeArrive
+}
+
+// functional reports whether people go for a purpose because they must.
+func functional(p purpose) bool {
+	switch p {
+	case atHome, atWork, atStudy, schoolRun, groceries, health, errand, hotel, station:
+		return true
+	}
+	return false
 }
