@@ -16,16 +16,17 @@ var nativeTime = layout{parseTime: parseISO, localTime: true, needZone: true}
 // actionsLayout is the native schema as CSV or TSV. TSV knows no quoting: the
 // schema's texts hold no TAB.
 func actionsLayout(sep byte) layout {
-	header := make(map[string]field, numFields)
-	for f, name := range fieldNames {
-		header[name] = field(f)
-	}
+	return nativeLayout(Actions, actionSchema, sep)
+}
+
+func nativeLayout(format Format, s *schema, sep byte) layout {
 	return layout{
-		format:    Actions,
+		format:    format,
 		sep:       sep,
 		quoted:    sep == ',',
-		header:    header,
-		required:  [][]field{{fUser}, {fPOI}, {fLat}, {fLng}, {fTimeMS, fTime}},
+		schema:    s,
+		header:    s.header(),
+		required:  s.required,
 		parseTime: nativeTime.parseTime,
 		localTime: nativeTime.localTime,
 		needZone:  nativeTime.needZone,
@@ -61,8 +62,10 @@ type jsonAction struct {
 	Type      string   `json:"type,omitempty"`
 }
 
-// jsonParser parses the native schema as JSON, one object a line.
+// jsonParser parses a native schema as JSON, one object a line.
 type jsonParser struct {
+	schema  *schema
+	read    func(p *jsonParser, line []byte, r *row) *rowError
 	strings interner
 	ignored []string // keys outside the schema seen so far, a few
 	known   map[string]bool
@@ -76,41 +79,42 @@ const (
 	maxIgnored = 16
 )
 
-func newJSONParser() *jsonParser {
-	known := make(map[string]bool)
-	for _, n := range fieldNames {
-		known[n] = true
+func newJSONParser() *jsonParser { return jsonParserOf(actionSchema, (*jsonParser).readAction) }
+
+func jsonParserOf(s *schema, read func(*jsonParser, []byte, *row) *rowError) *jsonParser {
+	p := &jsonParser{schema: s, read: read, known: make(map[string]bool)}
+	for _, f := range s.fields {
+		p.known[fieldNames[f]] = true
 	}
-	return &jsonParser{known: known}
+	return p
 }
 
 func (p *jsonParser) begin([]byte) (bool, error) { return false, nil }
 
-func (p *jsonParser) where(f field) (int, string) {
-	if f == noField {
-		return 0, ""
-	}
-	return 0, fieldNames[f]
-}
+func (p *jsonParser) where(f field) (int, string) { return 0, fieldNames[f] }
 
 func (p *jsonParser) warnings() []string {
 	if len(p.ignored) == 0 {
 		return nil
 	}
-	return []string{ignoredWarning(p.ignored)}
+	return []string{p.schema.ignoredWarning(p.ignored)}
 }
 
 func (p *jsonParser) parse(line []byte, r *row) *rowError {
 	if !utf8.Valid(line) {
 		return bad(noField, ReasonUTF8, "the line is not UTF-8; convert the file")
 	}
-	var j jsonAction
-	if err := json.Unmarshal(line, &j); err != nil {
-		return jsonError(err)
-	}
 	if p.looked < maxLooked {
 		p.looked++
 		p.noteUnknown(line)
+	}
+	return p.read(p, line, r)
+}
+
+func (p *jsonParser) readAction(line []byte, r *row) *rowError {
+	var j jsonAction
+	if err := json.Unmarshal(line, &j); err != nil {
+		return jsonError(err)
 	}
 	r.User, r.POI = p.strings.get([]byte(j.User)), p.strings.get([]byte(j.POI))
 	r.Name, r.Category = cleanName(j.Name), cleanName(p.strings.get([]byte(j.Category)))

@@ -24,9 +24,9 @@ func TestFormatPage(t *testing.T) {
 			t.Errorf("example %q: report %+v, error %v; want %d rows", title, rep, err, want.rows)
 		}
 	}
-	for _, f := range fieldNames {
-		if !strings.Contains(page, "`"+f+"`") {
-			t.Errorf("the page does not name the field %s", f)
+	for _, f := range actionSchema.fields {
+		if !strings.Contains(page, "`"+fieldNames[f]+"`") {
+			t.Errorf("the page does not name the field %s", fieldNames[f])
 		}
 	}
 	for _, r := range []string{ReasonColumns, ReasonLong, ReasonUTF8, ReasonQuote, ReasonJSON, ReasonEmpty, ReasonControl,

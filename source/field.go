@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -11,7 +12,7 @@ import (
 	"github.com/whereto/whereto/poi"
 )
 
-// field is one part of an action that a column may hold.
+// field is one part of a record that a column may hold.
 type field uint8
 
 const (
@@ -27,14 +28,65 @@ const (
 	fTime   // text
 	fOffset
 	fType
+	noField // the whole line; also a column that is not used
+	// Of impressions.
+	fID
+	fPosition
+	fClicked
+	fClick
+	fRelevance
+	// Of places.
+	fClosed
+	fAddress
+	fTags
+	fReviews
+	fImage
+	// Of profiles.
+	fGender
+	fAgeBand
+	fOccupation
 	numFields
-	noField = numFields
 )
 
-// fieldNames are the column names of the native schema, and the names in
+// fieldNames are the column names of the native schemas, and the names in
 // rejects where a format has no header.
 var fieldNames = [numFields]string{"user", "poi", "name", "category", "lat", "lng",
-	"user_lat", "user_lng", "time_ms", "time", "offset_min", "type"}
+	"user_lat", "user_lng", "time_ms", "time", "offset_min", "type", "",
+	"id", "position", "clicked", "click", "relevance",
+	"closed", "address", "tags", "reviews", "image",
+	"gender", "age_band", "occupation"}
+
+// schema is one native kind of record.
+type schema struct {
+	page     string // where it is described
+	batch    int    // how many rows of Parquet are decoded at a time; 0 is parquetBatch
+	fields   []field
+	required [][]field // of an inner list one suffices
+}
+
+var actionSchema = &schema{page: "docs/format/actions.md",
+	fields:   []field{fUser, fPOI, fName, fCategory, fLat, fLng, fUserLat, fUserLng, fTimeMS, fTime, fOffset, fType},
+	required: [][]field{{fUser}, {fPOI}, {fLat}, {fLng}, {fTimeMS, fTime}}}
+
+// header returns the fields by column name.
+func (s *schema) header() map[string]field {
+	h := make(map[string]field, len(s.fields))
+	for _, f := range s.fields {
+		h[fieldNames[f]] = f
+	}
+	return h
+}
+
+// ignoredWarning tells of columns outside the schema; names is not empty.
+func (s *schema) ignoredWarning(names []string) string {
+	var known []string
+	for _, f := range s.fields {
+		known = append(known, fieldNames[f])
+	}
+	first := names[0]
+	return fmt.Sprintf("ignored %d columns that are not in the schema: %q (the schema's nearest to %q is %q)",
+		len(names), names, first, Nearest(first, known))
+}
 
 // typeCheckin is the action type of the check-in formats, and of native rows
 // that leave it out.
@@ -43,10 +95,12 @@ const typeCheckin = "checkin"
 // maxOffset is the largest offset from UTC in use (Line Islands), in minutes.
 const maxOffset = 14 * 60
 
-// row is an action being read; hasOffset says OffsetMin came from the log.
+// row is a line being read: an action, or one shown POI of an impression, which
+// uses the user, POI, position and time of the action and has shown besides.
 type row struct {
 	poi.Action
-	hasOffset bool
+	hasOffset bool // OffsetMin came from the log
+	shown     shownCells
 }
 
 // parseCoordinate reads decimal degrees.
@@ -126,7 +180,7 @@ func checkText(s string, f field) *rowError {
 
 func checkID(s string, f field) *rowError {
 	if strings.TrimSpace(s) == "" {
-		return bad(f, ReasonEmpty, "every action names its %s", fieldNames[f])
+		return bad(f, ReasonEmpty, "every row names its %s", fieldNames[f])
 	}
 	return checkText(s, f)
 }
@@ -191,6 +245,14 @@ type interner struct{ seen map[string]string }
 
 // maxInterned bounds the table; past it the table starts anew.
 const maxInterned = 1 << 19
+
+// copy is get for a text that may be absent.
+func (t *interner) copy(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return t.get([]byte(*s))
+}
 
 func (t *interner) get(b []byte) string {
 	if s, ok := t.seen[string(b)]; ok {

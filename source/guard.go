@@ -166,35 +166,50 @@ func quietest(hours [24]int) (middle, share float64) {
 }
 
 // duplicates counts rows equal to an earlier one in everything but Seq. It keeps
-// 8-byte hashes of at least the last duplicateWindow rows, so memory is bounded
+// 8-byte hashes of at least the last windowSize rows, so memory is bounded
 // and copies farther apart than that are not seen.
 type duplicates struct {
-	seed        maphash.Seed
-	young, old  map[uint64]struct{}
-	count       int
-	total, size int // rows seen; size of a generation
+	window
+	seed         maphash.Seed
+	count, total int // copies and rows seen
 }
 
-const duplicateWindow = 1 << 20
-
 func (d *duplicates) add(a *poi.Action) {
-	if d.young == nil {
+	if d.total == 0 {
 		d.seed = maphash.MakeSeed()
-		d.young = make(map[uint64]struct{})
-		if d.size == 0 {
-			d.size = duplicateWindow
-		}
 	}
 	h := d.hash(a)
 	d.total++
-	_, inYoung := d.young[h]
-	_, inOld := d.old[h]
-	if inYoung || inOld {
+	if d.has(h) {
 		d.count++
 	}
-	d.young[h] = struct{}{}
-	if len(d.young) >= d.size {
-		d.old, d.young = d.young, make(map[uint64]struct{})
+	d.note(h)
+}
+
+// window is a set of hashes that forgets: it keeps at least the last size.
+type window struct {
+	young, old map[uint64]struct{}
+	size       int // of a generation; 0 is windowSize
+}
+
+const windowSize = 1 << 20
+
+func (w *window) has(h uint64) bool {
+	_, inYoung := w.young[h]
+	_, inOld := w.old[h]
+	return inYoung || inOld
+}
+
+func (w *window) note(h uint64) {
+	if w.young == nil {
+		w.young = make(map[uint64]struct{})
+		if w.size == 0 {
+			w.size = windowSize
+		}
+	}
+	w.young[h] = struct{}{}
+	if len(w.young) >= w.size {
+		w.old, w.young = w.young, make(map[uint64]struct{})
 	}
 }
 

@@ -108,7 +108,7 @@ func TestUnknownColumnsAreNamed(t *testing.T) {
 // Memory for duplicates is bounded: a copy within the window is seen, and two
 // generations are the most that is ever kept.
 func TestDuplicateWindow(t *testing.T) {
-	d := duplicates{size: 10}
+	d := duplicates{window: window{size: 10}}
 	for i := range 100 {
 		d.add(&poi.Action{TimeMS: int64(i)})
 		if len(d.young)+len(d.old) > 20 {

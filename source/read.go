@@ -13,7 +13,7 @@ import (
 	"github.com/whereto/whereto/poi"
 )
 
-// lineParser turns lines into actions; one is made for each file.
+// lineParser turns lines into rows; one is made for each file.
 type lineParser interface {
 	// begin sees the first line; true means it was a header and not a row.
 	begin(line []byte) (header bool, err error)
@@ -25,16 +25,49 @@ type lineParser interface {
 	warnings() []string
 }
 
-// reader is the state of one Read over all files.
+// reader is the state of one reading over all files.
 type reader struct {
-	opt   Options
-	zone  zoneRule
-	rep   Report
+	opt  Options
+	zone zoneRule
+	rep  Report
+	sink sink
+	tMin int64
+	tMax int64
+}
+
+// sink is where the rows of lines go: single actions, or impressions of many rows.
+type sink interface {
+	// check is the rule book of a row; it changes nothing but r.
+	check(rd *reader, r *row) *rowError
+	// take keeps a row that passed check. It is valid until take returns.
+	take(r *row) error
+	// endFile ends what may not go on in the next file.
+	endFile() error
+}
+
+// actionSink passes each row on.
+type actionSink struct {
 	dup   duplicates
 	yield func(*poi.Action) error
-	tMin  int64
-	tMax  int64
 }
+
+func (s *actionSink) check(rd *reader, r *row) *rowError {
+	if r.Type == "" {
+		r.Type = typeCheckin
+	}
+	e := rd.opt.Limits.check(&r.Action)
+	if e == nil && !r.hasOffset {
+		r.OffsetMin = rd.zone.offset(r.TimeMS, r.Lng)
+	}
+	return e
+}
+
+func (s *actionSink) take(r *row) error {
+	s.dup.add(&r.Action)
+	return s.yield(&r.Action)
+}
+
+func (s *actionSink) endFile() error { return nil }
 
 // Read reads the files in the order given and calls yield with each good row.
 // The action is valid until yield returns; copy it to keep it (its strings may
@@ -43,35 +76,47 @@ type reader struct {
 //
 // The Report is filled as far as the reading came, also beside an error.
 func Read(ctx context.Context, paths []string, opt Options, yield func(*poi.Action) error) (Report, error) {
-	rd := &reader{opt: opt, yield: yield}
+	if _, err := ParseFormat(string(opt.Format)); err != nil {
+		return Report{}, err
+	}
+	s := &actionSink{yield: yield}
+	rd := &reader{opt: opt, sink: s}
+	err := rd.readFiles(paths, string(opt.Format), func(path string) error { return rd.readActions(ctx, path) })
+	if w := s.dup.warning(); w != "" {
+		rd.rep.Warnings = append(rd.rep.Warnings, w)
+	}
+	return rd.rep, err
+}
+
+// readFiles checks the options and reads the files one after the other; what
+// names their kind for messages.
+func (rd *reader) readFiles(paths []string, what string, readFile func(path string) error) (err error) {
 	if len(paths) == 0 {
-		return rd.rep, fmt.Errorf("source: no files to read: %w", poi.ErrBadInput)
+		return fmt.Errorf("source: no files to read: %w", poi.ErrBadInput)
 	}
-	var err error
-	if _, err = ParseFormat(string(opt.Format)); err != nil {
-		return rd.rep, err
+	if rd.opt.Limits, err = rd.opt.Limits.withDefaults(); err != nil {
+		return err
 	}
-	if rd.opt.Limits, err = opt.Limits.withDefaults(); err != nil {
-		return rd.rep, err
+	if n := rd.opt.MaxBadRows; n < Unlimited {
+		return fmt.Errorf("source: MaxBadRows %d: use 0 or more, or -1 for any number: %w", n, poi.ErrBadInput)
 	}
-	if opt.MaxBadRows < Unlimited {
-		return rd.rep, fmt.Errorf("source: MaxBadRows %d: use 0 or more, or -1 for any number: %w", opt.MaxBadRows, poi.ErrBadInput)
-	}
-	if rd.zone, err = newZoneRule(opt.Zone); err != nil {
-		return rd.rep, err
+	if rd.zone, err = newZoneRule(rd.opt.Zone); err != nil {
+		return err
 	}
 	for _, path := range paths {
-		if err = rd.readFile(ctx, path); err != nil {
+		if err = readFile(path); err != nil {
 			break
 		}
 		rd.rep.Files++
 	}
-	rd.close()
+	if rd.rep.Good > 0 && rd.sink != nil {
+		rd.rep.TimeMin, rd.rep.TimeMax = time.UnixMilli(rd.tMin).UTC(), time.UnixMilli(rd.tMax).UTC()
+	}
 	if err == nil && rd.rep.Good == 0 {
 		err = fmt.Errorf("source: %s: no good row among %d in %d files; is the format really %s? %w",
-			paths[0], rd.rep.Rows, rd.rep.Files, opt.Format, poi.ErrEmpty)
+			paths[0], rd.rep.Rows, rd.rep.Files, what, poi.ErrEmpty)
 	}
-	return rd.rep, err
+	return err
 }
 
 // ReadAll is Read into memory, for data that fits there.
@@ -141,10 +186,10 @@ func encodingOf(path string) (enc encoding, gz bool, err error) {
 		}
 		return "", gz, fmt.Errorf("source: %s: Parquet is compressed inside; leave .gz out: %w", path, poi.ErrBadInput)
 	}
-	return "", gz, fmt.Errorf("source: %s: the extension tells no encoding of actions; use .csv, .tsv, .jsonl (each with or without .gz) or .parquet: %w", path, poi.ErrBadInput)
+	return "", gz, fmt.Errorf("source: %s: the extension tells no encoding; use .csv, .tsv, .jsonl (each with or without .gz) or .parquet: %w", path, poi.ErrBadInput)
 }
 
-func (rd *reader) readFile(ctx context.Context, path string) error {
+func (rd *reader) readActions(ctx context.Context, path string) error {
 	var p lineParser
 	switch rd.opt.Format {
 	case TSMC:
@@ -162,7 +207,7 @@ func (rd *reader) readFile(ctx context.Context, path string) error {
 		}
 		switch enc {
 		case encParquet:
-			return rd.readParquet(ctx, path)
+			return readRows(ctx, rd, path, actionSchema, parquetAccept(rd, (*parquetInput).fill))
 		case encJSONL:
 			p = newJSONParser()
 		case encTSV:
@@ -220,8 +265,7 @@ func (rd *reader) readLines(ctx context.Context, path string, p lineParser) erro
 		}
 	}
 	fs.notes = append(fs.notes, p.warnings()...)
-	rd.finish(fs)
-	return nil
+	return rd.finish(fs)
 }
 
 // broken handles a compressed stream that ends too early or is damaged: one
@@ -231,7 +275,9 @@ func (rd *reader) broken(fs *fileStats, n int, line []byte, err error) error {
 	if reason == "" {
 		return fmt.Errorf("source: read %s after line %d: %w", fs.path, n, err)
 	}
-	rd.finish(fs)
+	if err := rd.finish(fs); err != nil {
+		return err
+	}
 	return rd.reject(Reject{File: fs.path, Line: max(n, 1), Reason: reason, Raw: excerpt(line),
 		Detail: fmt.Sprintf("%v: nothing after this line can be read; the rows before it are kept, fetch the file again for the rest", err)})
 }
@@ -239,22 +285,16 @@ func (rd *reader) broken(fs *fileStats, n int, line []byte, err error) error {
 // accept checks a parsed row and passes it on, or rejects it for e.
 func (rd *reader) accept(fs *fileStats, r *row, e *rowError, line int, raw []byte, where func(field) (int, string)) error {
 	if e == nil {
-		if r.Type == "" {
-			r.Type = typeCheckin
-		}
-		e = rd.opt.Limits.check(&r.Action)
+		e = rd.sink.check(rd, r)
 	}
 	if e != nil {
 		col, name := where(e.field)
 		return rd.reject(Reject{File: fs.path, Line: line, Column: col, Field: name,
 			Reason: e.reason, Detail: e.detail, Raw: excerpt(raw)})
 	}
-	if !r.hasOffset {
-		r.OffsetMin = rd.zone.offset(r.TimeMS, r.Lng)
-	}
 	r.Seq = int64(rd.rep.Rows)
-	fs.add(r, r.hasOffset || rd.zone.loc != nil)
-	rd.dup.add(&r.Action)
+	located := r.Lat != 0 || r.Lng != 0 // not so in impressions of an unknown position
+	fs.add(r, located && (r.hasOffset || rd.zone.loc != nil))
 	if rd.rep.Good == 0 || r.TimeMS < rd.tMin {
 		rd.tMin = r.TimeMS
 	}
@@ -263,22 +303,16 @@ func (rd *reader) accept(fs *fileStats, r *row, e *rowError, line int, raw []byt
 	}
 	rd.rep.Rows++
 	rd.rep.Good++
-	return rd.yield(&r.Action)
+	return rd.sink.take(r)
 }
 
-// finish adds a file's warnings to the report.
-func (rd *reader) finish(fs *fileStats) {
+// finish ends a file: its warnings go to the report.
+func (rd *reader) finish(fs *fileStats) error {
 	for _, w := range fs.warnings() {
 		rd.rep.Warnings = append(rd.rep.Warnings, fs.path+": "+w)
 	}
-}
-
-// close completes the report.
-func (rd *reader) close() {
-	if w := rd.dup.warning(); w != "" {
-		rd.rep.Warnings = append(rd.rep.Warnings, w)
+	if rd.sink == nil {
+		return nil
 	}
-	if rd.rep.Good > 0 {
-		rd.rep.TimeMin, rd.rep.TimeMax = time.UnixMilli(rd.tMin).UTC(), time.UnixMilli(rd.tMax).UTC()
-	}
+	return rd.sink.endFile()
 }

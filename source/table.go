@@ -10,7 +10,7 @@ import (
 	"github.com/whereto/whereto/poi"
 )
 
-// layout describes a text format with one action a line in separated columns.
+// layout describes a text format with one record a line in separated columns.
 // Each such format is one layout value in a file of its own.
 type layout struct {
 	format Format
@@ -25,8 +25,11 @@ type layout struct {
 
 	// With a header (columns is nil): what each column name means, and the
 	// fields that must be there. Of an inner list one suffices.
+	schema   *schema // of the native formats, nil else
 	header   map[string]field
 	required [][]field
+	// read reads the cells of a line; nil is the reading of an action.
+	read func(t *table, cells [][]byte, r *row) *rowError
 
 	// parseTime reads the fTime column.
 	parseTime func([]byte) (ms int64, offset int, e *rowError)
@@ -141,16 +144,10 @@ func (t *table) warnings() []string {
 	if t.nLatin > 0 {
 		w = append(w, fmt.Sprintf("%d lines are not UTF-8 and were read as ISO-8859-1", t.nLatin))
 	}
-	if t.format == Actions && len(t.ignored) > 0 {
-		w = append(w, ignoredWarning(t.ignored))
+	if t.schema != nil && len(t.ignored) > 0 {
+		w = append(w, t.schema.ignoredWarning(t.ignored))
 	}
 	return w
-}
-
-func ignoredWarning(names []string) string {
-	first := names[0]
-	return fmt.Sprintf("ignored %d columns that are not in the schema: %q (the schema's nearest to %q is %q)",
-		len(names), names, first, Nearest(first, fieldNames[:]))
 }
 
 // parse reads one line into r.
@@ -172,6 +169,9 @@ func (t *table) parse(line []byte, r *row) *rowError {
 	}
 	if len(cells) != len(t.names) {
 		return bad(noField, ReasonColumns, "%d columns, expected %d", len(cells), len(t.names))
+	}
+	if t.read != nil {
+		return t.read(t, cells, r)
 	}
 	return t.decode(cells, r)
 }
@@ -200,14 +200,7 @@ func (t *table) decode(cells [][]byte, r *row) (e *rowError) {
 	if e = t.decodeUserPoint(cells, r); e != nil {
 		return e
 	}
-	if e = t.decodeTime(cells, r); e != nil {
-		return e
-	}
-	if c := t.at[fOffset]; c >= 0 && (t.needOffset || len(cells[c]) > 0) {
-		r.OffsetMin, e = parseOffset(cells[c])
-		r.hasOffset = true
-	}
-	return e
+	return t.decodeTime(cells, r)
 }
 
 func (t *table) categoryOf(cell []byte) string {
@@ -245,12 +238,21 @@ func (t *table) decodeUserPoint(cells [][]byte, r *row) (e *rowError) {
 	return e
 }
 
+// decodeTime reads the instant and the offset from UTC.
 func (t *table) decodeTime(cells [][]byte, r *row) (e *rowError) {
 	if c := t.at[fTimeMS]; c >= 0 {
 		r.TimeMS, e = parseInt(cells[c], fTimeMS, "whole milliseconds since 1970")
+	} else {
+		e = t.readTime(cells[t.at[fTime]], r)
+	}
+	if e != nil {
 		return e
 	}
-	return t.readTime(cells[t.at[fTime]], r)
+	if c := t.at[fOffset]; c >= 0 && (t.needOffset || len(cells[c]) > 0) {
+		r.OffsetMin, e = parseOffset(cells[c])
+		r.hasOffset = true
+	}
+	return e
 }
 
 // readTime reads the text of fTime under the layout's rules.

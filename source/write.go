@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/parquet-go/parquet-go"
-
 	"github.com/whereto/whereto/poi"
 )
 
@@ -54,6 +52,12 @@ func WriteActions(path string, actions iter.Seq2[*poi.Action, error]) (n int, er
 	if err != nil {
 		return 0, err
 	}
+	return writeWhole(path, "actions", func(w io.Writer) (int, error) { return writeTo(w, enc, gz, actions) })
+}
+
+// writeWhole writes a file that appears whole or not at all; fill returns how
+// many records it wrote, and none is an error.
+func writeWhole(path, records string, fill func(w io.Writer) (int, error)) (n int, err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return 0, fmt.Errorf("source: write %s: %w", path, err)
@@ -64,11 +68,11 @@ func WriteActions(path string, actions iter.Seq2[*poi.Action, error]) (n int, er
 			os.Remove(tmp.Name())
 		}
 	}()
-	if n, err = writeTo(tmp, enc, gz, actions); err != nil {
-		return 0, fmt.Errorf("source: write %s after %d actions: %w", path, n, err)
+	if n, err = fill(tmp); err != nil {
+		return 0, fmt.Errorf("source: write %s after %d %s: %w", path, n, records, err)
 	}
 	if n == 0 {
-		return 0, fmt.Errorf("source: write %s: no actions: %w", path, poi.ErrEmpty)
+		return 0, fmt.Errorf("source: write %s: no %s: %w", path, records, poi.ErrEmpty)
 	}
 	if err = commit(tmp, path); err != nil {
 		return 0, fmt.Errorf("source: write %s: %w", path, err)
@@ -100,37 +104,44 @@ func commit(tmp *os.File, path string) error {
 
 // writeTo writes every action to w and flushes.
 func writeTo(w io.Writer, enc encoding, gz bool, actions iter.Seq2[*poi.Action, error]) (n int, err error) {
-	buf := bufio.NewWriterSize(w, readBuffer)
-	out := io.Writer(buf)
-	var zip *gzip.Writer
-	if gz {
-		zip = gzip.NewWriter(buf)
-		out = zip
-	}
 	limits, err := Limits{}.withDefaults()
 	if err != nil {
 		return 0, err
 	}
-	aw := newActionWriter(out, enc)
-	for a, err := range actions {
-		if err == nil {
-			err = limits.checkWrite(a)
+	return buffered(w, gz, func(out io.Writer) (n int, err error) {
+		aw := newActionWriter(out, enc)
+		for a, err := range actions {
+			if err == nil {
+				err = limits.checkWrite(a)
+			}
+			if err == nil {
+				err = aw.write(a)
+			}
+			if err != nil {
+				return n, err
+			}
+			n++
 		}
-		if err == nil {
-			err = aw.write(a)
-		}
-		if err != nil {
+		return n, aw.close()
+	})
+}
+
+// buffered calls fill with a buffer before w, and gzip before that if asked, and
+// flushes both.
+func buffered(w io.Writer, gz bool, fill func(io.Writer) (int, error)) (n int, err error) {
+	buf := bufio.NewWriterSize(w, readBuffer)
+	if !gz {
+		if n, err = fill(buf); err != nil {
 			return n, err
 		}
-		n++
+		return n, buf.Flush()
 	}
-	if err := aw.close(); err != nil {
+	zip := gzip.NewWriter(buf)
+	if n, err = fill(zip); err != nil {
 		return n, err
 	}
-	if zip != nil {
-		if err := zip.Close(); err != nil {
-			return n, err
-		}
+	if err = zip.Close(); err != nil {
+		return n, err
 	}
 	return n, buf.Flush()
 }
@@ -138,47 +149,73 @@ func writeTo(w io.Writer, enc encoding, gz bool, actions iter.Seq2[*poi.Action, 
 func newActionWriter(w io.Writer, enc encoding) actionWriter {
 	switch enc {
 	case encParquet:
-		return newParquetWriter(w)
+		return parquetActions{newParquetRows[parquetAction](w)}
 	case encJSONL:
-		e := json.NewEncoder(w)
-		e.SetEscapeHTML(false)
-		return jsonWriter{e}
-	case encTSV:
-		return &textWriter{w: w, first: true}
+		return jsonWriter{newJSONEncoder(w)}
 	}
-	return &csvWriter{w: csv.NewWriter(w), first: true}
+	return &cellActions{cellWriter: newCellWriter(w, enc, textColumns)}
+}
+
+func newJSONEncoder(w io.Writer) *json.Encoder {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e
 }
 
 // textColumns is the order of columns in CSV and TSV.
 var textColumns = []string{"user", "poi", "name", "category", "lat", "lng", "user_lat", "user_lng", "time_ms", "offset_min", "type"}
 
-// appendCells appends an action's cells in the order of textColumns. Floats are
-// the shortest text that reads back as the same number.
-func appendCells(dst []string, a *poi.Action) []string {
-	float := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-	userLat, userLng := "", ""
-	if a.HasUser {
-		userLat, userLng = float(a.UserLat), float(a.UserLng)
-	}
-	return append(dst, a.User, a.POI, a.Name, a.Category, float(a.Lat), float(a.Lng), userLat, userLng,
-		strconv.FormatInt(a.TimeMS, 10), strconv.Itoa(int(a.OffsetMin)), a.Type)
-}
-
-type csvWriter struct {
-	w     *csv.Writer
-	first bool
+// cellActions writes actions as CSV or TSV.
+type cellActions struct {
+	cellWriter
 	cells []string
 }
 
-func (c *csvWriter) write(a *poi.Action) error {
-	if c.first {
-		c.first = false
-		if err := c.w.Write(textColumns); err != nil {
+// write writes an action's cells in the order of textColumns.
+func (c *cellActions) write(a *poi.Action) error {
+	userLat, userLng := userCells(a.HasUser, a.UserLat, a.UserLng)
+	c.cells = append(c.cells[:0], a.User, a.POI, a.Name, a.Category, floatCell(a.Lat), floatCell(a.Lng), userLat, userLng,
+		strconv.FormatInt(a.TimeMS, 10), strconv.Itoa(int(a.OffsetMin)), a.Type)
+	return c.row(c.cells)
+}
+
+// floatCell is the shortest text that reads back as the same number.
+func floatCell(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+
+func userCells(has bool, lat, lng float64) (string, string) {
+	if !has {
+		return "", ""
+	}
+	return floatCell(lat), floatCell(lng)
+}
+
+// cellWriter writes rows of cells.
+type cellWriter interface {
+	row(cells []string) error
+	close() error
+}
+
+func newCellWriter(w io.Writer, enc encoding, header []string) cellWriter {
+	if enc == encTSV {
+		return &tsvWriter{w: w, header: header}
+	}
+	return &csvWriter{w: csv.NewWriter(w), header: header}
+}
+
+// csvWriter writes the header with the first row.
+type csvWriter struct {
+	w      *csv.Writer
+	header []string
+}
+
+func (c *csvWriter) row(cells []string) error {
+	if c.header != nil {
+		if err := c.w.Write(c.header); err != nil {
 			return err
 		}
+		c.header = nil
 	}
-	c.cells = appendCells(c.cells[:0], a)
-	return c.w.Write(c.cells)
+	return c.w.Write(cells)
 }
 
 func (c *csvWriter) close() error {
@@ -186,27 +223,25 @@ func (c *csvWriter) close() error {
 	return c.w.Error()
 }
 
-// textWriter writes TSV: no quoting, Check keeps TAB and line ends out.
-type textWriter struct {
-	w     io.Writer
-	first bool
-	cells []string
-	line  []byte
+// tsvWriter does not quote: the checks keep TAB and line ends out.
+type tsvWriter struct {
+	w      io.Writer
+	header []string
+	line   []byte
 }
 
-func (t *textWriter) write(a *poi.Action) error {
+func (t *tsvWriter) row(cells []string) error {
 	t.line = t.line[:0]
-	if t.first {
-		t.first = false
-		t.appendLine(textColumns)
+	if t.header != nil {
+		t.appendLine(t.header)
+		t.header = nil
 	}
-	t.cells = appendCells(t.cells[:0], a)
-	t.appendLine(t.cells)
+	t.appendLine(cells)
 	_, err := t.w.Write(t.line)
 	return err
 }
 
-func (t *textWriter) appendLine(cells []string) {
+func (t *tsvWriter) appendLine(cells []string) {
 	for i, c := range cells {
 		if i > 0 {
 			t.line = append(t.line, '\t')
@@ -216,7 +251,7 @@ func (t *textWriter) appendLine(cells []string) {
 	t.line = append(t.line, '\n')
 }
 
-func (t *textWriter) close() error { return nil }
+func (t *tsvWriter) close() error { return nil }
 
 type jsonWriter struct{ e *json.Encoder }
 
@@ -232,43 +267,16 @@ func (j jsonWriter) write(a *poi.Action) error {
 
 func (j jsonWriter) close() error { return nil }
 
-// parquetWriter gathers rows in batches.
-type parquetWriter struct {
-	w     *parquet.GenericWriter[parquetAction]
-	batch []parquetAction
-}
+type parquetActions struct{ rows *parquetRows[parquetAction] }
 
-// rowGroupRows bounds what a reader and the writer hold in memory.
-const rowGroupRows = 128 << 10
-
-func newParquetWriter(w io.Writer) *parquetWriter {
-	return &parquetWriter{w: parquet.NewGenericWriter[parquetAction](w, parquet.Compression(&parquet.Zstd),
-		parquet.MaxRowsPerRowGroup(rowGroupRows), parquet.CreatedBy("whereto", "1", ""))}
-}
-
-func (p *parquetWriter) write(a *poi.Action) error {
+func (p parquetActions) write(a *poi.Action) error {
 	row := parquetAction{User: a.User, POI: a.POI, Name: a.Name, Category: a.Category, Lat: a.Lat, Lng: a.Lng,
 		TimeMS: a.TimeMS, OffsetMin: int32(a.OffsetMin), Type: a.Type}
 	if a.HasUser {
 		lat, lng := a.UserLat, a.UserLng // the action is valid for this call only
 		row.UserLat, row.UserLng = &lat, &lng
 	}
-	p.batch = append(p.batch, row)
-	if len(p.batch) < parquetBatch {
-		return nil
-	}
-	return p.flush()
+	return p.rows.write(row, 0)
 }
 
-func (p *parquetWriter) flush() error {
-	_, err := p.w.Write(p.batch)
-	p.batch = p.batch[:0]
-	return err
-}
-
-func (p *parquetWriter) close() error {
-	if err := p.flush(); err != nil {
-		return err
-	}
-	return p.w.Close()
-}
+func (p parquetActions) close() error { return p.rows.close() }
