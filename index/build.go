@@ -50,7 +50,8 @@ func Build(places []poi.Place, visits []int64, opt Options) (*Index, error) {
 
 // Update returns a new index in which every place known before keeps its
 // position and tokens, places unknown before get the next free ones (new blocks
-// and new places of a block most visited first), and places missing from the input
+// and new places of a block most visited first; in hash mode no new blocks, and
+// new places of a block in order of hash), and places missing from the input
 // or marked Closed are tombstones. A tombstone that comes back under its id is
 // live again with its old tokens. The receiver does not change. Errors are those
 // of Build; in particular an empty input is refused, for closing every place at
@@ -67,7 +68,7 @@ func (ix *Index) Update(places []poi.Place, visits []int64) (*Index, Changes, er
 	if err != nil {
 		return nil, Changes{}, fmt.Errorf("indexing %d places: %w", len(places), err)
 	}
-	if ix.Mode == Hier {
+	if ix.Mode.Hierarchical() {
 		next.assign(ix, fresh)
 	}
 	next.live = next.liveTrie()
@@ -206,10 +207,24 @@ func (next *Index) assign(old *Index, fresh []int64) {
 	n, base := len(next.Places), len(old.Places)
 	next.block = append(make([]int32, 0, n), old.block...)[:n]
 	next.inner = append(make([]int32, 0, n), old.inner...)[:n]
-	next.number(old, fresh)
-	blocks := len(next.keys)
+	less := func(x, y int32) int {
+		return cmp.Or(cmp.Compare(fresh[y], fresh[x]), cmp.Compare(x, y))
+	}
+	if next.Mode == Hash {
+		less = next.byHash(base, next.hashFresh(old))
+	} else {
+		next.number(old, fresh)
+	}
+	next.fill(old, less)
+}
 
-	// Counting sort of the new places by block, then by visits within each.
+// fill gives inner tokens, once every new place has its block: the next free ones
+// of the block in the order of the new places' rows.
+func (next *Index) fill(old *Index, less func(x, y int32) int) {
+	n, base := len(next.Places), len(old.Places)
+	blocks, known := next.NumBlocks(), old.NumBlocks()
+
+	// Counting sort of the new places by block, then by their order within each.
 	first := make([]int32, blocks+1)
 	for _, b := range next.block[base:] {
 		first[b+1]++
@@ -217,7 +232,7 @@ func (next *Index) assign(old *Index, fresh []int64) {
 	next.starts = make([]int32, blocks+1)
 	for b := range blocks {
 		given := int32(0)
-		if b < len(old.keys) {
+		if b < known {
 			given = old.starts[b+1] - old.starts[b]
 		}
 		next.starts[b+1] = next.starts[b] + given + first[b+1]
@@ -234,9 +249,7 @@ func (next *Index) assign(old *Index, fresh []int64) {
 	}
 	for b := range int32(blocks) {
 		group := order[first[b]:first[b+1]]
-		slices.SortFunc(group, func(x, y int32) int {
-			return cmp.Or(cmp.Compare(fresh[y], fresh[x]), cmp.Compare(x, y))
-		})
+		slices.SortFunc(group, less)
 		free := next.starts[b+1] - int32(len(group))
 		for i, row := range group {
 			p, slot := int32(base)+row, free+int32(i)

@@ -80,14 +80,18 @@ func (d *decoder) index(payload int64) (*Index, error) {
 	}
 	ix := &Index{Mode: h.mode, SizeKM: h.sizeKM, Places: make([]poi.Place, h.places)}
 	ix.ids = newIDTable(len(ix.Places))
-	if err := d.keys(ix, int(h.blocks)); err != nil {
+	blocks := d.keys
+	if h.mode == Hash {
+		blocks = d.hashCuts
+	}
+	if err := blocks(ix, int(h.blocks)); err != nil {
 		return nil, err
 	}
 	categories, err := d.list(int(h.categories))
 	if err != nil {
 		return nil, err
 	}
-	if h.mode == Hier {
+	if h.mode.Hierarchical() {
 		ix.block, ix.inner = make([]int32, h.places), make([]int32, h.places)
 	}
 	for i := range ix.Places {
@@ -98,7 +102,7 @@ func (d *decoder) index(payload int64) (*Index, error) {
 	if d.categories != uint64(len(categories)) {
 		return nil, bad("%d categories listed, %d used", len(categories), d.categories)
 	}
-	if h.mode == Hier {
+	if h.mode.Hierarchical() {
 		return ix, ix.fillSlots()
 	}
 	return ix, nil
@@ -136,6 +140,8 @@ func (d *decoder) header(payload int64) (h header, err error) {
 		h.mode = Hier
 	case modeFlat:
 		h.mode = Flat
+	case modeHash:
+		h.mode = Hash
 	default:
 		return h, bad("index mode %d is not known", mode)
 	}
@@ -222,9 +228,11 @@ func (d *decoder) place(ix *Index, i int32, categories []string) (err error) {
 		return bad("place %d has unknown flags %#x", i, b[24])
 	case ix.Mode == Flat && (block != 0 || inner != uint32(i)):
 		return bad("place %d of a flat index has tokens (%d, %d)", i, block, inner)
-	case ix.Mode == Hier && (uint64(block) >= uint64(len(ix.keys)) || inner > math.MaxInt32):
-		return bad("place %d has tokens (%d, %d), there are %d blocks", i, block, inner, len(ix.keys))
-	case ix.Mode == Hier:
+	case ix.Mode.Hierarchical() && (uint64(block) >= uint64(ix.NumBlocks()) || inner > math.MaxInt32):
+		return bad("place %d has tokens (%d, %d), there are %d blocks", i, block, inner, ix.NumBlocks())
+	case ix.Mode == Hash && int32(block) != hashBlock(ix.cuts, idHash(p.ID)):
+		return bad("place %d, id %q: block %d, its hash is of block %d", i, clip(p.ID), block, hashBlock(ix.cuts, idHash(p.ID)))
+	case ix.Mode.Hierarchical():
 		ix.block[i], ix.inner[i] = int32(block), int32(inner)
 	}
 	return nil
@@ -233,7 +241,7 @@ func (d *decoder) place(ix *Index, i int32, categories []string) (err error) {
 // fillSlots builds starts and slots from block and inner, and checks that the
 // tokens of each block are 0 to its size minus one, each once.
 func (ix *Index) fillSlots() error {
-	n := len(ix.keys)
+	n := ix.NumBlocks()
 	ix.starts = make([]int32, n+1)
 	for _, b := range ix.block {
 		ix.starts[b+1]++

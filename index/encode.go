@@ -24,6 +24,7 @@ const (
 
 	modeHier   = 0
 	modeFlat   = 1
+	modeHash   = 2
 	flagClosed = 1
 )
 
@@ -57,9 +58,12 @@ func (ix *Index) Write(w io.Writer) error {
 // encode writes everything but the checksum and flushes. bufio.Writer keeps the
 // first error and Flush returns it, so single writes are not checked.
 func (ix *Index) encode(w *bufio.Writer) error {
-	mode := uint32(modeHier)
-	if ix.Mode == Flat {
+	mode, blocks := uint32(modeHier), len(ix.keys)
+	switch ix.Mode {
+	case Flat:
 		mode = modeFlat
+	case Hash:
+		mode, blocks = modeHash, len(ix.cuts)
 	}
 	categories, number := ix.categories()
 	b := make([]byte, 0, 4096)
@@ -68,11 +72,14 @@ func (ix *Index) encode(w *bufio.Writer) error {
 	b = binary.LittleEndian.AppendUint32(b, mode)
 	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(ix.SizeKM))
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(ix.Places)))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(ix.keys)))
+	b = binary.LittleEndian.AppendUint32(b, uint32(blocks))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(categories)))
 	w.Write(b)
 	for _, key := range ix.keys {
 		w.Write(binary.LittleEndian.AppendUint64(b[:0], uint64(key)))
+	}
+	for _, cut := range ix.cuts {
+		w.Write(binary.LittleEndian.AppendUint64(b[:0], cut))
 	}
 	for _, c := range categories {
 		w.Write(appendText(b[:0], c))

@@ -39,7 +39,7 @@ func decode(b []byte) (*Index, error) { return Read(bytes.NewReader(b), int64(le
 
 // Golden bytes: files of users stay readable. A change here needs a new version.
 func TestGoldenBytes(t *testing.T) {
-	for _, mode := range []Mode{Hier, Flat} {
+	for _, mode := range []Mode{Hier, Flat, Hash} {
 		path := filepath.Join("testdata", string(mode)+".golden.hex")
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -87,7 +87,7 @@ func sameIndex(a, b *Index) string {
 func TestSaveLoadRoundTrip(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
-		opt := Options{Mode: rapid.SampledFrom([]Mode{Hier, Flat}).Draw(rt, "mode"), SizeKM: 5}
+		opt := Options{Mode: rapid.SampledFrom([]Mode{Hier, Flat, Hash}).Draw(rt, "mode"), SizeKM: 5}
 		ix, err := Build(drawPlaces(rt), nil, opt)
 		if err != nil {
 			rt.Fatal(err)
@@ -143,7 +143,7 @@ func TestLongTextsRoundTrip(t *testing.T) {
 }
 
 func TestEveryTruncationAndFlipIsNoticed(t *testing.T) {
-	for _, mode := range []Mode{Hier, Flat} {
+	for _, mode := range []Mode{Hier, Flat, Hash} {
 		good := encoded(t, tombstoned(t, mode))
 		for n := range good {
 			if _, err := decode(good[:n]); !errors.Is(err, poi.ErrBadInput) {
@@ -283,7 +283,7 @@ func TestWritersReportAFullDisk(t *testing.T) {
 // Whatever the bytes, the decoder returns an error or an index that encodes to
 // exactly those bytes.
 func FuzzRead(f *testing.F) {
-	for _, mode := range []Mode{Hier, Flat} {
+	for _, mode := range []Mode{Hier, Flat, Hash} {
 		b := encoded(f, tombstoned(f, mode))
 		f.Add(b[:len(b)-sumBytes])
 	}

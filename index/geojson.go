@@ -14,7 +14,7 @@ import (
 
 // Layers says what WriteGeoJSON writes.
 type Layers struct {
-	Blocks bool // polygons with block token, grid key and counts; a flat index has none
+	Blocks bool // polygons with block token, grid key and counts; only a hier index has them
 	Places bool // live places as points with their tokens
 	// Keep, if not nil, limits both layers to these live places, by position.
 	Keep func(p int32) bool
@@ -41,9 +41,9 @@ type PlaceProperties struct {
 // WriteGeoJSON writes one RFC 7946 FeatureCollection, a feature a line, blocks in
 // token order and then places in position order. Features are written as they
 // are made, so memory stays constant whatever the size. Errors: poi.ErrBadInput
-// if no layer is asked for, or only blocks of a flat index.
+// if no layer is asked for, or only blocks of an index whose blocks are not places.
 func (ix *Index) WriteGeoJSON(w io.Writer, layers Layers) error {
-	if !layers.Places && (!layers.Blocks || ix.Mode == Flat) {
+	if !layers.Places && (!layers.Blocks || ix.Mode != Hier) {
 		return fmt.Errorf("writing GeoJSON of a %s index: %w: no layer to write; ask for places", ix.Mode, poi.ErrBadInput)
 	}
 	f := &features{w: bufio.NewWriterSize(w, 1<<16)}

@@ -8,6 +8,10 @@
 // visited block first; inner tokens are most visited place first and SHARED
 // between blocks, so a vocabulary needs NumBlocks + MaxInner rows, not one a
 // place. In flat mode there is one block, 0, and the inner token is the position.
+// In hash mode, the ablation of the geographic index, a place has two tokens as in
+// hier mode and all else that is said of blocks holds, but a block is a range of a
+// hash of ids: as many blocks as the grid would have, about equally full, inner
+// tokens in order of hash, and neither says where a place is or how popular.
 // A tombstone is a place that has closed: it keeps position and tokens, which
 // histories still need, but no lookup by token and no trie returns it.
 //
@@ -39,15 +43,22 @@ type Mode string
 const (
 	Hier Mode = "hier" // block token, then inner token: the paper's industrial setting
 	Flat Mode = "flat" // one token a place: what the paper uses on the public data sets
+	Hash Mode = "hash" // two tokens from a hash of the id: the paper's "traditional hashing index" (section 5.1.1)
 )
+
+// Hierarchical reports whether a place is two tokens, block and inner, for the
+// network: in all modes but Flat.
+func (m Mode) Hierarchical() bool { return m != Flat }
 
 // MaxPlaces is the largest number of places, tombstones included.
 const MaxPlaces = 1 << 28
 
 // Options says how to build an index.
 type Options struct {
-	Mode   Mode    `yaml:"mode" json:"mode"`         // Hier or Flat
-	SizeKM float64 `yaml:"block_km" json:"block_km"` // edge of a block in km; ignored in flat mode
+	Mode Mode `yaml:"mode" json:"mode"` // Hier, Flat or Hash
+	// SizeKM is the edge of a block in km; ignored in flat mode, and in hash mode it
+	// says only how many blocks there are: as many as a grid of this size has.
+	SizeKM float64 `yaml:"block_km" json:"block_km"`
 }
 
 // DefaultOptions returns the paper's setting: hierarchical, blocks of 5 km.
@@ -59,13 +70,13 @@ func (o Options) Validate() error {
 	switch o.Mode {
 	case Flat:
 		return nil
-	case Hier:
+	case Hier, Hash:
 		if err := (geo.Grid{SizeKM: o.SizeKM}).Validate(); err != nil {
 			return fmt.Errorf("index options: %w: %w", poi.ErrBadInput, err)
 		}
 		return nil
 	}
-	return fmt.Errorf("index options: %w: mode %q is neither %q nor %q", poi.ErrBadInput, o.Mode, Hier, Flat)
+	return fmt.Errorf("index options: %w: mode %q is none of %q, %q and %q", poi.ErrBadInput, o.Mode, Hier, Flat, Hash)
 }
 
 // Index is the mapping. Make one with Build, Update or Load; the zero Index is
@@ -76,10 +87,11 @@ type Index struct {
 	Places []poi.Place // by position; Closed marks tombstones
 
 	ids idTable
-	// Hier mode only; nil in flat mode, where position is token.
+	// Nil in flat mode, where position is token.
 	block, inner []int32       // by position
-	keys         []geo.BlockID // by block token
-	byKey        []int32       // block tokens in ascending order of key
+	keys         []geo.BlockID // by block token; hier mode only
+	byKey        []int32       // block tokens in ascending order of key; hier mode only
+	cuts         []uint64      // by block token, where its range of hashes begins; hash mode only
 	starts       []int32       // by block token, one more at the end: where its slots begin
 	slots        []int32       // position of (block, inner) at starts[block]+inner
 	live         *Trie
@@ -139,7 +151,7 @@ func (ix *Index) NumBlocks() int {
 	if ix.Mode == Flat {
 		return 1
 	}
-	return len(ix.keys)
+	return max(len(ix.keys), len(ix.cuts))
 }
 
 // MaxInner returns the size of the inner vocabulary: the most inner tokens any
@@ -165,7 +177,7 @@ func (ix *Index) Vocabulary() int {
 func (ix *Index) Grid() geo.Grid { return geo.Grid{SizeKM: ix.SizeKM} }
 
 // BlockID returns the grid key of a block token, and geo.NoBlock for a token that
-// is not there or in flat mode.
+// is not there or where blocks are not places, in flat and hash mode.
 func (ix *Index) BlockID(block int32) geo.BlockID {
 	if block < 0 || int(block) >= len(ix.keys) {
 		return geo.NoBlock
@@ -174,7 +186,7 @@ func (ix *Index) BlockID(block int32) geo.BlockID {
 }
 
 // BlockAt returns the token of the block that holds a point, and false if no
-// place was ever indexed there or in flat mode.
+// place was ever indexed there or blocks are not places.
 func (ix *Index) BlockAt(lat, lng float64) (int32, bool) {
 	key := ix.Grid().Block(lat, lng)
 	i, ok := slices.BinarySearchFunc(ix.byKey, key, func(b int32, key geo.BlockID) int {

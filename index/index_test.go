@@ -76,7 +76,7 @@ func TestBuildFlat(t *testing.T) {
 }
 
 func TestLookupsOfNothing(t *testing.T) {
-	for _, mode := range []Mode{Hier, Flat} {
+	for _, mode := range []Mode{Hier, Flat, Hash} {
 		ix := mustBuild(t, mode)
 		if p, ok := ix.Lookup("d"); !ok || p != 3 {
 			t.Errorf("%s: d is at %d, %v; want 3", mode, p, ok)

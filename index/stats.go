@@ -27,7 +27,7 @@ type Quantiles struct {
 // Stats describes an index for `index show`.
 type Stats struct {
 	Mode        Mode    `json:"mode"`
-	BlockKM     float64 `json:"block_km"` // asked for; 0 in flat mode
+	BlockKM     float64 `json:"block_km"` // asked for; 0 in flat mode, sets the number of blocks in hash mode
 	Fingerprint string  `json:"fingerprint"`
 	Places      int     `json:"places"` // live
 	Tombstones  int     `json:"tombstones"`
@@ -39,7 +39,7 @@ type Stats struct {
 	Occupancy Spread    `json:"occupancy"` // live places of a block with any
 	Quantiles Quantiles `json:"occupancy_quantiles"`
 	// WidthKM and HeightKM are over all blocks, width at the block's middle
-	// latitude; zero in flat mode.
+	// latitude; zero where blocks are not places, in flat and hash mode.
 	WidthKM  Spread `json:"width_km"`
 	HeightKM Spread `json:"height_km"`
 }
@@ -97,6 +97,10 @@ func (s Stats) WriteText(w io.Writer) error {
 	q := s.Quantiles
 	line("places a block", "min %.0f, p25 %d, median %d, p75 %d, p90 %d, p99 %d, max %.0f, mean %.1f",
 		s.Occupancy.Min, q.P25, q.P50, q.P75, q.P90, q.P99, s.Occupancy.Max, s.Occupancy.Mean)
+	if s.Mode == Hash {
+		line("blocks are", "ranges of a hash of the id, not places; as many as a grid of %g km had at the first build", s.BlockKM)
+		return t.Flush()
+	}
 	line("block size asked", "%g km", s.BlockKM)
 	line("block width", "min %.3f, mean %.3f, max %.3f km", s.WidthKM.Min, s.WidthKM.Mean, s.WidthKM.Max)
 	line("block height", "min %.3f, mean %.3f, max %.3f km", s.HeightKM.Min, s.HeightKM.Mean, s.HeightKM.Max)

@@ -35,7 +35,7 @@ func TestTrieByHand(t *testing.T) {
 
 func TestTrieEqualsBruteForce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		opt := Options{Mode: rapid.SampledFrom([]Mode{Hier, Flat}).Draw(t, "mode"), SizeKM: 5}
+		opt := Options{Mode: rapid.SampledFrom([]Mode{Hier, Flat, Hash}).Draw(t, "mode"), SizeKM: 5}
 		ix, err := Build(drawPlaces(t), nil, opt)
 		if err != nil {
 			t.Fatal(err)

@@ -96,7 +96,7 @@ func TestUpdateRefuses(t *testing.T) {
 // directions agree, and the trie is exactly the live places.
 func TestUpdateKeepsAllAssignments(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		opt := Options{Mode: rapid.SampledFrom([]Mode{Hier, Flat}).Draw(t, "mode"), SizeKM: 5}
+		opt := Options{Mode: rapid.SampledFrom([]Mode{Hier, Flat, Hash}).Draw(t, "mode"), SizeKM: 5}
 		ix, err := Build(drawPlaces(t), nil, opt)
 		if err != nil {
 			t.Fatal(err)
