@@ -11,6 +11,7 @@ var figures = []struct {
 	{"acc@5", func(s metric.Standing) float64 { return s.Hit(5) }},
 	{"acc@10", func(s metric.Standing) float64 { return s.Hit(10) }},
 	{"acc@20", func(s metric.Standing) float64 { return s.Hit(20) }},
+	{"acc@100", func(s metric.Standing) float64 { return s.Hit(100) }},
 	{"mrr", metric.Standing.MRR},
 	{"ndcg@10", func(s metric.Standing) float64 { return s.NDCG(10) }},
 }
