@@ -34,14 +34,14 @@ func TestBestIsASortedHead(t *testing.T) {
 	})
 }
 
-// fixed gives every query the same scores.
-type fixed struct {
+// always gives every query the same scores.
+type always struct {
 	name   string
 	scores []float64
 }
 
-func (f fixed) Name() string { return f.name }
-func (f fixed) Scores(_ context.Context, queries []poi.Query, dst [][]float64) error {
+func (f always) Name() string { return f.name }
+func (f always) Scores(_ context.Context, queries []poi.Query, dst [][]float64) error {
 	for i := range queries {
 		copy(dst[i], f.scores)
 	}
@@ -52,7 +52,7 @@ func TestListsAndHitRatesByHand(t *testing.T) {
 	d := &poi.Dataset{Places: make([]poi.Place, 4)}
 	h := Hunt{Name: "by hand", Queries: []poi.Query{{User: 0}, {User: 1}, {User: 2}, {User: 3}}, Wanted: [][]int32{{2}, {0, 1}, {3}, {1}}}
 	var lists [][][]int32
-	for _, s := range []fixed{{"a", []float64{0.1, 0.5, 0.4, 0}}, {"b", []float64{0.9, 0.2, 0.3, 0.1}}} {
+	for _, s := range []always{{"a", []float64{0.1, 0.5, 0.4, 0}}, {"b", []float64{0.9, 0.2, 0.3, 0.1}}} {
 		l, err := Lists(context.Background(), d, h.Queries, s, 3)
 		if err != nil {
 			t.Fatal(err)
