@@ -14,7 +14,6 @@ import (
 
 	"github.com/whereto/whereto/batch"
 	"github.com/whereto/whereto/evidence"
-	"github.com/whereto/whereto/index"
 	"github.com/whereto/whereto/pipeline"
 	"github.com/whereto/whereto/recommend"
 	"github.com/whereto/whereto/spacetime"
@@ -36,16 +35,62 @@ type Recipe struct {
 	Model     spacetime.Config `yaml:"model"`
 	Training  training.Config  `yaml:"training"`
 	Recommend recommend.Config `yaml:"recommend"`
+
+	// Of post-training (package tune); pre-training reads none of these.
+	Feed        batch.FeedConfig     `yaml:"feed"`
+	Tune        spacetime.TuneConfig `yaml:"tune"`
+	Preferences Preferences          `yaml:"preferences"`
+}
+
+// Preferences says what alignment learns from (paper section 3.2.3).
+type Preferences struct {
+	Positives int `yaml:"positives"` // most clicked places of a request
+	Negatives int `yaml:"negatives"` // most places shown and not clicked
+	// Rules is a file of targeted preferences (docs/format/rules.md); empty: none.
+	Rules string `yaml:"rules"`
+	// Feed is how much the ordinary pairs weigh beside those of the rules; 0 leaves
+	// them out.
+	Feed float64 `yaml:"feed"`
+}
+
+// Validate reports the first value out of range.
+func (p Preferences) Validate() error {
+	switch {
+	case p.Positives < 1 || p.Positives > 512:
+		return fmt.Errorf("preferences.positives is %d, want 1 to 512", p.Positives)
+	case p.Negatives < 1 || p.Negatives > 512:
+		return fmt.Errorf("preferences.negatives is %d, want 1 to 512", p.Negatives)
+	case !(p.Feed >= 0 && p.Feed <= 1000):
+		return fmt.Errorf("preferences.feed is %g, want 0 to 1000", p.Feed)
+	case p.Feed == 0 && p.Rules == "":
+		return errors.New("preferences.feed is 0 and there are no rules: nothing to learn from")
+	}
+	return nil
 }
 
 // Default is the recipe that an empty file means.
 func Default() Recipe {
 	return Recipe{Name: "whereto", Data: pipeline.Default(), Evidence: evidence.Default(), Batch: batch.Default(),
-		Model: spacetime.Default(), Training: training.Defaults(), Recommend: recommend.Default()}
+		Model: spacetime.Default(), Training: training.Defaults(), Recommend: recommend.Default(),
+		Feed: batch.DefaultFeed(), Tune: spacetime.DefaultTune(),
+		Preferences: Preferences{Positives: 4, Negatives: 8, Feed: 1}}
 }
 
 // Load reads a recipe file and applies settings of the form path.to.key=value.
 func Load(path string, sets []string) (*Recipe, error) {
+	data, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	r, err := Parse(data, sets)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+// Read returns the text of a recipe file, which Parse and Over take.
+func Read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("recipe: %w", err)
@@ -57,16 +102,21 @@ func Load(path string, sets []string) (*Recipe, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recipe: %w", err)
 	}
-	r, err := Parse(data, sets)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return r, nil
+	return data, nil
 }
 
 // Parse reads a recipe over the defaults, applies settings and validates.
-func Parse(data []byte, sets []string) (*Recipe, error) {
+func Parse(data []byte, sets []string) (*Recipe, error) { return over(Default(), data, sets) }
+
+// Over reads a recipe of post-training: what it leaves out of the data, the input
+// and the network is as in the run it starts from, everything else the default.
+func Over(from *Recipe, data []byte, sets []string) (*Recipe, error) {
 	r := Default()
+	r.Data, r.Evidence, r.Batch, r.Model, r.Recommend = from.Data, from.Evidence, from.Batch, from.Model, from.Recommend
+	return over(r, data, sets)
+}
+
+func over(r Recipe, data []byte, sets []string) (*Recipe, error) {
 	if err := decode(data, &r); err != nil {
 		return nil, err
 	}
@@ -83,7 +133,7 @@ func Parse(data []byte, sets []string) (*Recipe, error) {
 
 // Validate checks every part and what must agree between parts.
 func (r *Recipe) Validate() error {
-	for _, v := range []interface{ Validate() error }{r.Data, r.Evidence, r.Batch, r.Model, r.Recommend} {
+	for _, v := range []interface{ Validate() error }{r.Data, r.Evidence, r.Batch, r.Model, r.Recommend, r.Feed, r.Tune, r.Preferences} {
 		if err := v.Validate(); err != nil {
 			return err
 		}
@@ -94,8 +144,8 @@ func (r *Recipe) Validate() error {
 	return nil
 }
 
-// Hier reports whether the index is hierarchical.
-func (r *Recipe) Hier() bool { return r.Data.Index.Mode == index.Hier }
+// Hier reports whether a place is two tokens, block and inner.
+func (r *Recipe) Hier() bool { return r.Data.Index.Mode.Hierarchical() }
 
 // Resolved is the whole recipe as YAML, every setting spelled out.
 func (r *Recipe) Resolved() ([]byte, error) {

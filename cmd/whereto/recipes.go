@@ -71,32 +71,30 @@ func (f *recipeFlags) bind(cmd *cobra.Command) {
 }
 
 // load reads the recipe of a file or a shipped name and applies the flags.
-// Mistakes in --set are mistakes of the caller, mistakes in the file are not.
 func (f *recipeFlags) load(cmd *cobra.Command, name string) (*recipe.Recipe, error) {
-	if _, err := readRecipe(name, nil); err != nil {
+	return f.loadOver(cmd, name, nil)
+}
+
+// loadOver is load for a recipe of post-training, read over that of a run; nil reads
+// it over the defaults. Mistakes in --set are mistakes of the caller, mistakes in
+// the file are not.
+func (f *recipeFlags) loadOver(cmd *cobra.Command, name string, base *recipe.Recipe) (*recipe.Recipe, error) {
+	if _, err := readRecipe(name, base, nil); err != nil {
 		return nil, err
 	}
 	sets := slices.Clone(f.sets)
 	if cmd.Flags().Changed("seed") {
 		sets = append(sets, fmt.Sprintf("training.seed=%d", f.seed))
 	}
-	r, err := readRecipe(name, sets)
+	r, err := readRecipe(name, base, sets)
 	if err != nil {
 		return nil, asUsage(cmd, err)
 	}
 	if f.data == nil {
 		return r, nil
 	}
-	r.Data.Paths = nil
-	for _, p := range f.data {
-		if strings.TrimSpace(p) == "" {
-			return nil, usageError(cmd, "--data is empty; give a file or folder")
-		}
-		abs, err := filepath.Abs(p) // the run folder must find it from anywhere
-		if err != nil {
-			return nil, fmt.Errorf("--data %s: %w", p, err)
-		}
-		r.Data.Paths = append(r.Data.Paths, abs)
+	if r.Data.Paths, err = absolute(cmd, f.data); err != nil {
+		return nil, err
 	}
 	if err := r.Validate(); err != nil {
 		return nil, asUsage(cmd, err)
@@ -104,21 +102,55 @@ func (f *recipeFlags) load(cmd *cobra.Command, name string) (*recipe.Recipe, err
 	return r, nil
 }
 
-// readRecipe takes a shipped name or a file. A plain word is a shipped name
-// first, so that a folder of the same name does not hide it.
-func readRecipe(name string, sets []string) (*recipe.Recipe, error) {
-	plain := !strings.ContainsAny(name, `/\`) && filepath.Ext(name) == ""
-	if plain {
-		text, err := recipes.Read(name)
-		if err == nil {
-			return recipe.Parse(text, sets)
+// absolute makes the paths of --data findable from anywhere, as a run folder needs.
+func absolute(cmd *cobra.Command, paths []string) ([]string, error) {
+	var out []string
+	for _, p := range paths {
+		if strings.TrimSpace(p) == "" {
+			return nil, usageError(cmd, "--data is empty; give a file or folder")
 		}
-		if r, fileErr := recipe.Load(name, sets); fileErr == nil || !errors.Is(fileErr, fs.ErrNotExist) {
-			return r, fileErr
+		abs, err := filepath.Abs(p)
+		if err != nil {
+			return nil, fmt.Errorf("--data %s: %w", p, err)
 		}
-		return nil, fmt.Errorf("recipe %q is neither a file nor shipped: %w", name, err)
+		out = append(out, abs)
 	}
-	return recipe.Load(name, sets)
+	return out, nil
+}
+
+// readRecipe takes a shipped name or a file, read over base if there is one.
+func readRecipe(name string, base *recipe.Recipe, sets []string) (*recipe.Recipe, error) {
+	text, where, err := recipeText(name)
+	if err != nil {
+		return nil, err
+	}
+	parse := recipe.Parse
+	if base != nil {
+		parse = func(text []byte, sets []string) (*recipe.Recipe, error) { return recipe.Over(base, text, sets) }
+	}
+	r, err := parse(text, sets)
+	if err != nil && where != "" {
+		return nil, fmt.Errorf("%s: %w", where, err)
+	}
+	return r, err
+}
+
+// recipeText reads a shipped recipe or a file, and says which file. A plain word is
+// a shipped name first, so that a folder of the same name does not hide it.
+func recipeText(name string) (text []byte, where string, err error) {
+	plain := !strings.ContainsAny(name, `/\`) && filepath.Ext(name) == ""
+	if !plain {
+		text, err = recipe.Read(name)
+		return text, name, err
+	}
+	text, err = recipes.Read(name)
+	if err == nil {
+		return text, "", nil
+	}
+	if own, fileErr := recipe.Read(name); fileErr == nil || !errors.Is(fileErr, fs.ErrNotExist) {
+		return own, name, fileErr
+	}
+	return nil, "", fmt.Errorf("recipe %q is neither a file nor shipped: %w", name, err)
 }
 
 // wantData refuses a recipe for files that names none: without paths the data

@@ -129,7 +129,7 @@ func TestStoppedRuns(t *testing.T) {
 
 // Recipes differ by their settings, not by where the data lies.
 func TestRecipeDiff(t *testing.T) {
-	old, err := readRecipe("quickstart", nil)
+	old, err := readRecipe("quickstart", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestRecipeDiff(t *testing.T) {
 		{[]string{"training.seed=5", "training.lr_scale={a: 2}"}, "training.lr_scale is map[] there"},
 		{[]string{"batch.window=9", "batch.chunk=9", "batch.size=9", "batch.geo_table=9"}, "and 1 more"},
 	} {
-		now, err := readRecipe("quickstart", c.sets)
+		now, err := readRecipe("quickstart", nil, c.sets)
 		if err != nil {
 			t.Fatal(err)
 		}
