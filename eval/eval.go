@@ -35,6 +35,7 @@ type Options struct {
 	Resamples int   // of the bootstrap; 0: metric.DefaultResamples
 	Batch     int   // queries scored at once; 0: as many as keep scores within 64 MiB, at most 64
 	ByUser    bool  // draw users instead of rows, for intervals that allow for dependent rows
+	Rows      int   // measure at most so many targets, evenly spaced; 0: all
 }
 
 // scoreBudget is the most scores held at once when Options.Batch is 0.
@@ -59,7 +60,7 @@ func Run(ctx context.Context, d *poi.Dataset, tag poi.Tag, main poi.Scorer, floo
 	if err := checkRun(d, tag, main, floors); err != nil {
 		return nil, nil, err
 	}
-	rows := rowsOf(d, d.Targets[tag])
+	rows := rowsOf(d, spaced(d.Targets[tag], opt.Rows))
 	size, err := opt.batch(len(d.Places))
 	if err != nil {
 		return nil, nil, err
@@ -93,6 +94,18 @@ func Run(ctx context.Context, d *poi.Dataset, tag poi.Tag, main poi.Scorer, floo
 		}
 	}
 	return res, preds, nil
+}
+
+// spaced keeps at most n targets, evenly spaced; all of them if n is 0.
+func spaced(all []poi.Target, n int) []poi.Target {
+	if n <= 0 || len(all) <= n {
+		return all
+	}
+	out := make([]poi.Target, n)
+	for i := range out {
+		out[i] = all[i*len(all)/n]
+	}
+	return out
 }
 
 func checkRun(d *poi.Dataset, tag poi.Tag, main poi.Scorer, floors []poi.Scorer) error {

@@ -115,3 +115,17 @@ func TestHunts(t *testing.T) {
 		t.Errorf("a sample of 3 has %d", len(got.Queries))
 	}
 }
+
+func TestSpaced(t *testing.T) {
+	all := make([]poi.Target, 10)
+	for i := range all {
+		all[i].Pos = int32(i)
+	}
+	if got := spaced(all, 0); len(got) != 10 {
+		t.Errorf("0 keeps %d of 10", len(got))
+	}
+	got := spaced(all, 4)
+	if len(got) != 4 || got[0].Pos != 0 || got[1].Pos != 2 || got[2].Pos != 5 || got[3].Pos != 7 {
+		t.Errorf("4 of 10: %v", got)
+	}
+}

@@ -35,11 +35,26 @@ type Recipe struct {
 	Model     spacetime.Config `yaml:"model"`
 	Training  training.Config  `yaml:"training"`
 	Recommend recommend.Config `yaml:"recommend"`
+	Measure   Measure          `yaml:"measure"`
 
 	// Of post-training (package tune); pre-training reads none of these.
 	Feed        batch.FeedConfig     `yaml:"feed"`
 	Tune        spacetime.TuneConfig `yaml:"tune"`
 	Preferences Preferences          `yaml:"preferences"`
+}
+
+// Measure bounds how many targets are measured, evenly spaced; 0 is all of them.
+type Measure struct {
+	Validation int `yaml:"validation"` // to choose an epoch
+	Test       int `yaml:"test"`       // by eval, on either part
+}
+
+// Validate reports the first value out of range.
+func (m Measure) Validate() error {
+	if m.Validation < 0 || m.Test < 0 {
+		return fmt.Errorf("measure.validation is %d and measure.test %d, want 0 or more rows", m.Validation, m.Test)
+	}
+	return nil
 }
 
 // Preferences says what alignment learns from (paper section 3.2.3).
@@ -112,7 +127,7 @@ func Parse(data []byte, sets []string) (*Recipe, error) { return over(Default(),
 // and the network is as in the run it starts from, everything else the default.
 func Over(from *Recipe, data []byte, sets []string) (*Recipe, error) {
 	r := Default()
-	r.Data, r.Evidence, r.Batch, r.Model, r.Recommend = from.Data, from.Evidence, from.Batch, from.Model, from.Recommend
+	r.Data, r.Evidence, r.Batch, r.Model, r.Recommend, r.Measure = from.Data, from.Evidence, from.Batch, from.Model, from.Recommend, from.Measure
 	return over(r, data, sets)
 }
 
@@ -133,7 +148,7 @@ func over(r Recipe, data []byte, sets []string) (*Recipe, error) {
 
 // Validate checks every part and what must agree between parts.
 func (r *Recipe) Validate() error {
-	for _, v := range []interface{ Validate() error }{r.Data, r.Evidence, r.Batch, r.Model, r.Recommend, r.Feed, r.Tune, r.Preferences} {
+	for _, v := range []interface{ Validate() error }{r.Data, r.Evidence, r.Batch, r.Model, r.Recommend, r.Measure, r.Feed, r.Tune, r.Preferences} {
 		if err := v.Validate(); err != nil {
 			return err
 		}

@@ -115,7 +115,7 @@ func evaluate(ctx context.Context, t *fit.Trained, part string) (*eval.Result, e
 		tag = poi.Validation
 	}
 	d := t.Questions
-	res, preds, err := eval.Run(ctx, d, tag, t.Predictor, baseline.All(d), eval.Options{Seed: t.Recipe.Training.Seed})
+	res, preds, err := eval.Run(ctx, d, tag, t.Predictor, baseline.All(d), eval.Options{Seed: t.Recipe.Training.Seed, Rows: t.Recipe.Measure.Test})
 	if err != nil {
 		return nil, err
 	}
