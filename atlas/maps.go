@@ -1,0 +1,207 @@
+package atlas
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/whereto/whereto/geo"
+	"github.com/whereto/whereto/poi"
+)
+
+const (
+	mainWidth, smallWidth = 760, 300
+	kmPerDegree           = geo.EarthRadius / 1000 * math.Pi / 180
+	// partCells is the number of cells along the side of a density map.
+	partCells = 40
+)
+
+// view is an equirectangular projection, true to scale at its middle. Longitudes
+// are taken relative to the middle, so that the antimeridian is no border.
+type view struct {
+	lat, lng     float64
+	halfKM       float64 // from the middle to an edge
+	width, inset float64
+}
+
+// around returns a square view of a town.
+func around(t Town, width float64) view {
+	return view{lat: t.Lat, lng: t.Lng, halfKM: math.Max(t.RadiusKM, .2) * 1.15, width: width, inset: 8}
+}
+
+// place returns the position of a point, ok if it lies inside.
+func (v view) place(lat, lng float64) (x, y px, ok bool) {
+	east := math.Mod(lng-v.lng+540, 360) - 180
+	kx := east * kmPerDegree * math.Max(math.Cos(v.lat*math.Pi/180), .01)
+	ky := (lat - v.lat) * kmPerDegree
+	unit := (v.width - 2*v.inset) / (2 * v.halfKM)
+	return px(v.width/2 + kx*unit), px(v.width/2 - ky*unit), math.Abs(kx) <= v.halfKM && math.Abs(ky) <= v.halfKM
+}
+
+// scaleBar puts a bar of round length at the lower left.
+func (v view) scaleBar(f *figure) {
+	unit := (v.width - 2*v.inset) / (2 * v.halfKM)
+	length := step(v.halfKM, 3)
+	x, y := px(v.inset+12), px(v.width-v.inset-12)
+	f.Paths = append(f.Paths, path{Class: "scale", D: fmt.Sprintf("M%v %vv6h%vv-6", x, y-6, px(length*unit))})
+	f.Texts = append(f.Texts, text{X: x + px(length*unit/2), Y: y - 10, Anchor: "middle", Class: "strong halo", Text: distance(length * 1000)})
+}
+
+// newMap returns an empty square map.
+func newMap(id, title string, v view) *figure {
+	f := &figure{ID: id, Title: title, Map: true, W: px(v.width), H: px(v.width)}
+	f.Left, f.Right, f.Top, f.Bottom = px(v.inset), px(v.width-v.inset), px(v.inset), px(v.width-v.inset)
+	return f
+}
+
+// townName names a town that may have no name.
+func townName(t Town, number int) string {
+	switch {
+	case t.Name != "":
+		return t.Name
+	case number == 0:
+		return "The main town"
+	}
+	return fmt.Sprintf("Town %d", number+1)
+}
+
+// townMap draws the places of a town by group, and its neighbourhoods' names.
+func townMap(in *Input, number int, p palette) *figure {
+	t := in.Towns[number]
+	width := float64(smallWidth)
+	if number == 0 {
+		width = mainWidth
+	}
+	v := around(t, width)
+	f := newMap(fmt.Sprintf("town%d", number+1), townName(t, number), v)
+	var inside []poi.Place
+	for _, place := range in.Places {
+		if _, _, ok := v.place(place.Lat, place.Lng); ok {
+			inside = append(inside, place)
+		}
+	}
+	dots := map[string]*strings.Builder{}
+	for _, place := range Sample(inside, maxDots) {
+		x, y, _ := v.place(place.Lat, place.Lng)
+		class := p.of(place.Category)
+		if dots[class] == nil {
+			dots[class] = &strings.Builder{}
+		}
+		// A line of no length is a dot where ends are round; thousands of them are
+		// a hundred times smaller than as many circles.
+		fmt.Fprintf(dots[class], "M%v %vh0", x, y)
+	}
+	for _, entry := range append(p.legend()[len(p.order):], p.legend()[:len(p.order)]...) {
+		if b := dots[entry.Class]; b != nil {
+			f.Paths = append(f.Paths, path{Class: "place " + entry.Class, D: b.String(), Label: entry.Label})
+		}
+	}
+	f.Lead = fmt.Sprintf("%s places", count(t.Places))
+	if number == 0 {
+		f.Wide, f.Legend = true, p.legend()
+		f.Lead += ", by category group; grey names are neighbourhoods."
+		f.label(in.Quarters, v)
+	} else {
+		f.Small = true
+		f.Lead += fmt.Sprintf(", %s from the first town.", distance(geo.Metres(in.Towns[0].Lat, in.Towns[0].Lng, t.Lat, t.Lng)))
+	}
+	v.scaleBar(f)
+	return f
+}
+
+// label names neighbourhoods, the largest first, where names do not overlap.
+func (f *figure) label(quarters []Quarter, v view) {
+	var taken []box
+	for _, q := range quarters {
+		x, y, ok := v.place(q.Lat, q.Lng)
+		half := px(3.6 * float64(len([]rune(q.Name))))
+		b := box{X: x - half, Y: y - 12, W: 2 * half, H: 18}
+		if !ok || b.X < f.Left || b.X+b.W > f.Right {
+			continue
+		}
+		free := b.Y+b.H < f.Bottom-30
+		for _, other := range taken {
+			free = free && (b.X+b.W < other.X || other.X+other.W < b.X || b.Y+b.H < other.Y || other.Y+other.H < b.Y)
+		}
+		if free {
+			taken = append(taken, b)
+			f.Texts = append(f.Texts, text{X: x, Y: y, Anchor: "middle", Class: "halo quarter", Text: q.Name})
+		}
+	}
+}
+
+// overview draws all towns to scale; nil for a single one.
+func overview(in *Input) *figure {
+	if len(in.Towns) < 2 {
+		return nil
+	}
+	first, far := in.Towns[0], 1.0
+	for _, t := range in.Towns[1:] {
+		far = math.Max(far, geo.Metres(first.Lat, first.Lng, t.Lat, t.Lng)/1000+t.RadiusKM)
+	}
+	v := view{lat: first.Lat, lng: first.Lng, halfKM: far * 1.05, width: smallWidth, inset: 8}
+	f := newMap("overview", "All towns", v)
+	f.Small, f.Lead = true, fmt.Sprintf("%d towns, to scale.", len(in.Towns))
+	unit := (v.width - 2*v.inset) / (2 * v.halfKM)
+	for i, t := range in.Towns {
+		x, y, _ := v.place(t.Lat, t.Lng)
+		f.Dots = append(f.Dots, dot{X: x, Y: y, R: px(math.Max(t.RadiusKM*unit, 2.5)), Class: "s1"})
+		above := y - px(math.Max(t.RadiusKM*unit, 2.5)) - 4
+		anchor := "middle"
+		if x > f.Right-50 {
+			anchor = "end"
+		} else if x < f.Left+50 {
+			anchor = "start"
+		}
+		f.Texts = append(f.Texts, text{X: x, Y: max(above, f.Top+14), Anchor: anchor, Class: "halo strong", Text: townName(t, i)})
+	}
+	v.scaleBar(f)
+	return f
+}
+
+// partFigures draw where people are in the main town by part of the day, all on
+// one scale.
+func partFigures(in *Input) []*figure {
+	if len(in.Towns) == 0 {
+		return nil
+	}
+	v := around(in.Towns[0], smallWidth)
+	var cells [4][partCells * partCells]float64
+	var totals [4]int
+	most := 1.0
+	size := (v.width - 2*v.inset) / partCells
+	for _, s := range in.Spots {
+		x, y, ok := v.place(s.Lat, s.Lng)
+		if !ok {
+			continue
+		}
+		col := min(int((float64(x)-v.inset)/size), partCells-1)
+		row := min(int((float64(y)-v.inset)/size), partCells-1)
+		for part, n := range s.Stays {
+			totals[part] += n
+			cells[part][row*partCells+col] += float64(n)
+			most = math.Max(most, cells[part][row*partCells+col])
+		}
+	}
+	var out []*figure
+	for part, name := range DayParts {
+		f := newMap(fmt.Sprintf("part%d", part+1), strings.ToUpper(name[:1])+name[1:], v)
+		f.Small, f.Lead = true, fmt.Sprintf("%s stays in %s.", count(totals[part]), townName(in.Towns[0], 0))
+		var levels [5]strings.Builder
+		for i, n := range cells[part] {
+			if n == 0 {
+				continue
+			}
+			// The root, because a few cells have most of the stays.
+			level := min(int(5*math.Sqrt(n/most)), 4)
+			fmt.Fprintf(&levels[level], "M%v %vh%vv%vh-%vz", px(v.inset+float64(i%partCells)*size), px(v.inset+float64(i/partCells)*size), px(size), px(size), px(size))
+		}
+		for level := range levels {
+			if d := levels[level].String(); d != "" {
+				f.Areas = append(f.Areas, path{Class: fmt.Sprintf("far%d", level+1), D: d})
+			}
+		}
+		out = append(out, f)
+	}
+	return out
+}
