@@ -40,7 +40,7 @@ type tokens struct{ ix *index.Index }
 func (t tokens) Token(p int32) (int32, int32) { return t.ix.Token(p) }
 
 func (t tokens) Sizes() (int, int) {
-	if t.ix.Mode == index.Flat {
+	if !t.ix.Mode.Hierarchical() {
 		return 0, len(t.ix.Places)
 	}
 	return t.ix.NumBlocks(), t.ix.MaxInner()
@@ -115,7 +115,7 @@ func (a *Assembly) Validate(backend compute.Backend) training.ValidateFunc {
 				return nil, err
 			}
 		}
-		res, _, err := eval.Run(ctx, a.Dataset, poi.Validation, p, nil, eval.Options{Seed: a.Recipe.Training.Seed, Resamples: 100})
+		res, _, err := eval.Run(ctx, a.Dataset, poi.Validation, p, nil, eval.Options{Seed: a.Recipe.Training.Seed, Resamples: 100, Rows: a.Recipe.Measure.Validation})
 		if err != nil {
 			return nil, err
 		}
