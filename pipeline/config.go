@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/whereto/whereto/city"
@@ -17,6 +18,9 @@ type Config struct {
 	// Paths are log files, or folders that `whereto data import` or `data synth`
 	// wrote. Without any, the simulated city of City is the data.
 	Paths []string `yaml:"paths"`
+	// Impressions are logs of impressions, or folders with an ImpressionsFile. Empty
+	// means those of the folders among Paths, or of the simulated city.
+	Impressions []string `yaml:"impressions,omitempty"`
 	// Format is a format of package source; folders have "actions".
 	Format string `yaml:"format"`
 	// Zone is the IANA zone of rows that do not tell their offset from UTC; empty
@@ -45,11 +49,6 @@ func (c Config) Validate() error {
 		if _, err := source.ParseFormat(c.Format); err != nil {
 			return err
 		}
-		for _, p := range c.Paths {
-			if strings.TrimSpace(p) == "" {
-				return fmt.Errorf("pipeline: paths has an empty path; remove it: %w", poi.ErrBadInput)
-			}
-		}
 	} else {
 		if err := c.City.Validate(); err != nil {
 			return err
@@ -58,6 +57,11 @@ func (c Config) Validate() error {
 		if n := c.City.Users * c.City.Visits; n > maxCityActions {
 			return fmt.Errorf("pipeline: a city of %d users with %d visits each is about %d actions, over the limit of %d; ask for fewer: %w",
 				c.City.Users, c.City.Visits, n, maxCityActions, poi.ErrBadInput)
+		}
+	}
+	for _, p := range slices.Concat(c.Paths, c.Impressions) {
+		if strings.TrimSpace(p) == "" {
+			return fmt.Errorf("pipeline: paths or impressions has an empty path; remove it: %w", poi.ErrBadInput)
 		}
 	}
 	if c.MaxBadRows < source.Unlimited {

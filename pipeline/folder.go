@@ -11,25 +11,22 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/paulmach/orb"
-	"github.com/paulmach/orb/geojson"
-
-	"github.com/whereto/whereto/city"
 	"github.com/whereto/whereto/poi"
 	"github.com/whereto/whereto/source"
 )
 
-// Files of a data folder beside ActionsFile.
+// Files of a data folder that are only looked at.
 const (
-	CardFile    = "card.json"     // split.Card of the settings at import
-	RejectsFile = "rejects.jsonl" // one source.Reject a line, empty if there were none
-	PlacesFile  = "places.geojson"
+	CardFile    = "card.json"      // split.Card of the settings at import, or a CityCard
+	RejectsFile = "rejects.jsonl"  // one source.Reject a line, empty if there were none
+	PlacesFile  = "places.geojson" // of a simulated city
 )
 
 // Import reads the logs of cfg and writes the data folder dir: the actions as
 // Parquet, all of them and in order, the data card of cfg's protocol and the
-// rejected rows. Reading the folder gives the same data set. The folder appears
-// whole or not at all; one that exists is never touched.
+// rejected rows; and of profiles, impressions and details whatever cfg has.
+// Reading the folder gives the same data set. The folder appears whole or not at
+// all; one that exists is never touched.
 func Import(ctx context.Context, cfg Config, dir string, progress Progress) (*Report, error) {
 	if len(cfg.Paths) == 0 {
 		return nil, fmt.Errorf("pipeline: nothing to import; give the paths of logs: %w", poi.ErrBadInput)
@@ -41,6 +38,9 @@ func Import(ctx context.Context, cfg Config, dir string, progress Progress) (*Re
 			return err
 		}
 		log, err := Read(ctx, cfg, rejects, progress)
+		if err == nil {
+			err = importRest(ctx, cfg, log, tmp, rejects, progress)
+		}
 		if err := errors.Join(err, rejects.Sync(), rejects.Close()); err != nil {
 			return err
 		}
@@ -56,36 +56,55 @@ func Import(ctx context.Context, cfg Config, dir string, progress Progress) (*Re
 	return report, err
 }
 
-// Synth writes the simulated city as a data folder: its actions as Parquet and
-// its places as GeoJSON. It returns the numbers of actions and places.
-func Synth(ctx context.Context, cfg city.Config, dir string, progress Progress) (actions, places int, err error) {
-	progress.say("simulating a city of %d people", cfg.Users)
-	c, err := city.New(cfg)
-	if err != nil {
-		return 0, 0, err
-	}
-	err = writeFolder(dir, func(tmp string) error {
-		n, err := source.WriteActions(filepath.Join(tmp, ActionsFile), func(yield func(*poi.Action, error) bool) {
-			err := c.Each(ctx, func(a *poi.Action) error {
-				if !yield(a, nil) {
-					return errStopped
-				}
-				return nil
-			})
-			if err != nil && !errors.Is(err, errStopped) {
-				yield(nil, err)
-			}
-		})
-		actions = n
-		if err != nil {
+// importRest converts what belongs to the log.
+func importRest(ctx context.Context, cfg Config, log *Log, tmp string, rejects io.Writer, progress Progress) error {
+	opt := source.Options{Zone: cfg.Zone, MaxBadRows: cfg.MaxBadRows, Reject: rejects}
+	if len(log.Profiles) > 0 {
+		if _, err := source.WriteProfiles(filepath.Join(tmp, ProfilesFile), profiles(log.Profiles)); err != nil {
 			return err
 		}
-		return writeJSON(filepath.Join(tmp, PlacesFile), features(c.Places))
-	})
-	return actions, len(c.Places), err
+	}
+	if paths := inFolders(cfg.Paths, DetailsFile); len(paths) > 0 {
+		progress.say("converting places")
+		rows := sequence(func(yield func(*source.Entry) error) error {
+			_, err := source.ReadPlaces(ctx, paths, opt, yield)
+			return err
+		})
+		if _, err := source.WritePlaces(filepath.Join(tmp, DetailsFile), rows); err != nil {
+			return err
+		}
+	}
+	if paths := impressionPaths(cfg); len(paths) > 0 {
+		progress.say("converting impressions")
+		rows := sequence(func(yield func(*poi.Impression) error) error {
+			_, err := source.ReadImpressions(ctx, paths, opt, yield)
+			return err
+		})
+		if _, err := source.WriteImpressions(filepath.Join(tmp, ImpressionsFile), rows); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
+// errStopped says that whoever consumed a sequence wants no more of it.
 var errStopped = errors.New("the writer stopped")
+
+// sequence turns a reader that calls back into a sequence for a writer.
+func sequence[T any](read func(yield func(*T) error) error) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		stopped := false
+		err := read(func(row *T) error {
+			if stopped = !yield(row, nil); stopped {
+				return errStopped
+			}
+			return nil
+		})
+		if err != nil && !stopped {
+			yield(nil, err)
+		}
+	}
+}
 
 // stoppable iterates over actions until ctx is done.
 func stoppable(ctx context.Context, actions []poi.Action) iter.Seq2[*poi.Action, error] {
@@ -100,17 +119,6 @@ func stoppable(ctx context.Context, actions []poi.Action) iter.Seq2[*poi.Action,
 			}
 		}
 	}
-}
-
-func features(places []poi.Place) *geojson.FeatureCollection {
-	fc := geojson.NewFeatureCollection()
-	for _, p := range places {
-		f := geojson.NewFeature(orb.Point{p.Lng, p.Lat})
-		f.ID = p.ID
-		f.Properties = geojson.Properties{"poi": p.ID, "name": p.Name, "category": p.Category}
-		fc.Append(f)
-	}
-	return fc
 }
 
 // writeFolder fills a temporary folder beside dir and renames it to dir.

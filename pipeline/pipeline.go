@@ -1,10 +1,18 @@
 // Package pipeline is the one way from files and settings to a data set and its
 // index: read (or simulate), split, clean, index. Every command that needs data
 // calls Load, so that training, evaluation and serving cannot see different
-// data.
+// data. LoadFeed adds the impressions of the same log, LoadDetails the texts and
+// images of its places.
+//
+// Words. A data folder holds a log and what belongs to it: ActionsFile and, each
+// optional, ProfilesFile, DetailsFile and ImpressionsFile. Import and WriteCity
+// write such folders. A feed is the impressions in terms of a data set.
 //
 // Promises. The result is a function of the files' content and the Config, but
-// for Dataset.Name. The index counts popularity on training visits only.
+// for Dataset.Name. The index counts popularity on training visits only. A
+// request of a feed never sees a visit at or after its instant, and lies in the
+// part (train, validation, test) that the check-ins of its time lie in. A folder
+// gives the data set, the feed and the details that it was written from.
 //
 // Failure. Errors come from the step that failed and wrap poi.ErrBadInput,
 // poi.ErrEmpty or the error of the file system; a done context stops between
@@ -13,10 +21,8 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,8 +34,13 @@ import (
 	"github.com/whereto/whereto/split"
 )
 
-// ActionsFile is the log inside a folder that Save wrote.
-const ActionsFile = "actions.parquet"
+// Files of a data folder that are read again; only the log must be there.
+const (
+	ActionsFile     = "actions.parquet"
+	ProfilesFile    = "profiles.parquet"
+	DetailsFile     = "places.parquet"
+	ImpressionsFile = "impressions.parquet"
+)
 
 // Progress is told what is being done, a short phrase; nil is silent.
 type Progress func(doing string)
@@ -86,7 +97,7 @@ func Read(ctx context.Context, cfg Config, rejects io.Writer, progress Progress)
 	if err != nil {
 		return nil, err
 	}
-	return log, nil
+	return log, readProfiles(ctx, cfg, log, rejects)
 }
 
 // files replaces folders by the log inside them.
@@ -101,8 +112,7 @@ func files(cfg Config) ([]string, error) {
 		if !info.IsDir() {
 			continue
 		}
-		out[i] = filepath.Join(p, ActionsFile)
-		if _, err := os.Stat(out[i]); errors.Is(err, fs.ErrNotExist) {
+		if out[i] = filepath.Join(p, ActionsFile); !exists(out[i]) {
 			return nil, fmt.Errorf("pipeline: the folder %s holds no %s; give log files, or a folder made by `whereto data import`: %w", p, ActionsFile, poi.ErrBadInput)
 		}
 		if cfg.Format != string(source.Actions) {
@@ -125,13 +135,15 @@ func name(paths []string) string {
 	return strings.Join(base, "+")
 }
 
+func cityName(cfg city.Config) string { return fmt.Sprintf("city-%d", cfg.Seed) }
+
 func simulate(ctx context.Context, cfg city.Config, progress Progress) (*Log, error) {
 	progress.say("simulating a city of %d people", cfg.Users)
 	c, err := city.New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	log := &Log{Name: fmt.Sprintf("city-%d", cfg.Seed), Profiles: make(map[string]poi.Profile, c.Users())}
+	log := &Log{Name: cityName(cfg), Profiles: make(map[string]poi.Profile, c.Users())}
 	err = c.Each(ctx, func(a *poi.Action) error {
 		log.Actions = append(log.Actions, *a)
 		return nil

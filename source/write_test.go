@@ -95,7 +95,7 @@ func TestWriteRefusesWhatReadWouldReject(t *testing.T) {
 	}
 	for name, spoil := range map[string]func(*poi.Action){
 		ReasonEmpty:       func(a *poi.Action) { a.User = "" },
-		"every row":    func(a *poi.Action) { a.Type = "" },
+		"every row":       func(a *poi.Action) { a.Type = "" },
 		ReasonControl:     func(a *poi.Action) { a.Name = "a\nb" },
 		ReasonUTF8:        func(a *poi.Action) { a.Category = "\xff" },
 		ReasonNotFinite:   func(a *poi.Action) { a.Lat = math.NaN() },

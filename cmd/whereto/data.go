@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,8 @@ func newDataDescribeCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "describe PATH...",
 		Short: "Print the data card: what was read, what the filters dropped, what is left",
+		Long: "Print the data card: what was read, what the filters dropped, what is left. If a folder among\n" +
+			"the paths holds impressions, or --impressions names some, they are described, too.",
 		Example: "  whereto data describe checkins.tsv.gz --format tsmc\n" +
 			"  whereto data describe log.parquet --protocol every-checkin -o json",
 		Args: cobra.MinimumNArgs(1),
@@ -40,43 +43,78 @@ func newDataDescribeCmd() *cobra.Command {
 			if err := cfg.Validate(); err != nil {
 				return asUsage(cmd, err)
 			}
-			report, err := describe(cmd.Context(), cfg, rejects, sayTo(cmd))
+			described, err := describe(cmd.Context(), cfg, rejects, sayTo(cmd))
 			if err != nil {
 				return err
 			}
-			return printCard(cmd, report, output.value)
+			return described.print(cmd, output.value)
 		},
 	}
 	bindData(cmd, &cfg)
+	bindImpressions(cmd, &cfg)
 	cmd.Flags().VarP(output, "output", "o", "table or json")
 	cmd.Flags().StringVar(&rejects, "rejects", "", "write rejected rows to this file, one JSON object a line")
 	return cmd
 }
 
+// description is what data describe prints.
+type description struct {
+	data *pipeline.Report
+	feed *pipeline.FeedReport // nil without impressions
+}
+
 // describe reads and splits. The reject file is written also when reading fails,
 // for that is when it is wanted most.
-func describe(ctx context.Context, cfg pipeline.Config, rejects string, say pipeline.Progress) (*pipeline.Report, error) {
-	var log *pipeline.Log
-	read := func(w io.Writer) (err error) {
-		log, err = pipeline.Read(ctx, cfg, w, say)
+func describe(ctx context.Context, cfg pipeline.Config, rejects string, say pipeline.Progress) (*description, error) {
+	if rejects == "" {
+		return describeTo(ctx, cfg, nil, say)
+	}
+	var out *description
+	var readErr error
+	err := run.WriteFileAtomic(rejects, func(w io.Writer) error {
+		out, readErr = describeTo(ctx, cfg, w, say)
+		return nil
+	})
+	if err := errors.Join(readErr, err); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func describeTo(ctx context.Context, cfg pipeline.Config, rejects io.Writer, say pipeline.Progress) (*description, error) {
+	log, err := pipeline.Read(ctx, cfg, rejects, say)
+	if err != nil {
+		return nil, err
+	}
+	d, report, err := pipeline.Describe(ctx, cfg, log, say)
+	if err != nil {
+		return nil, err
+	}
+	out := &description{data: report}
+	if pipeline.HasFeed(cfg) {
+		_, out.feed, err = pipeline.ReadFeed(ctx, cfg, d, rejects, say)
+	}
+	return out, err
+}
+
+// print writes the card and the impressions to standard output and doubts to
+// standard error. In JSON the impressions are one more key of the card.
+func (x *description) print(cmd *cobra.Command, output string) error {
+	if x.feed == nil {
+		return printCard(cmd, x.data, output)
+	}
+	if output == "json" {
+		tellWarnings(cmd, slices.Concat(x.data.Warnings, x.feed.Warnings))
+		return printJSON(cmd.OutOrStdout(), struct {
+			*split.Card
+			Impressions *pipeline.FeedReport `json:"impressions"`
+		}{x.data.Card, x.feed})
+	}
+	if err := printCard(cmd, x.data, output); err != nil {
 		return err
 	}
-	if rejects == "" {
-		if err := read(nil); err != nil {
-			return nil, err
-		}
-	} else {
-		var readErr error
-		err := run.WriteFileAtomic(rejects, func(w io.Writer) error {
-			readErr = read(w)
-			return nil
-		})
-		if err := errors.Join(readErr, err); err != nil {
-			return nil, err
-		}
-	}
-	_, report, err := pipeline.Describe(ctx, cfg, log, say)
-	return report, err
+	tellWarnings(cmd, x.feed.Warnings)
+	return x.feed.WriteText(cmd.OutOrStdout())
 }
 
 func newDataImportCmd() *cobra.Command {
@@ -86,9 +124,10 @@ func newDataImportCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import PATH...",
 		Short: "Convert logs to a folder: actions as Parquet, data card, rejected rows",
-		Long: "Convert logs to a folder with " + pipeline.ActionsFile + ", " + pipeline.CardFile + " and " + pipeline.RejectsFile + ".\n" +
-			"All good rows are kept; the filters only make the card. Commands that read logs\n" +
-			"take the folder as PATH with --format actions, the default.",
+		Long: "Convert logs to a folder with " + pipeline.ActionsFile + ", " + pipeline.CardFile + " and " + pipeline.RejectsFile + ",\n" +
+			"and " + pipeline.ImpressionsFile + " where --impressions names logs of impressions. All good rows\n" +
+			"are kept; the filters only make the card. Commands that read logs take the folder\n" +
+			"as PATH with --format actions, the default.",
 		Example: "  whereto data import checkins.tsv.gz --format tsmc --out nyc",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -105,6 +144,7 @@ func newDataImportCmd() *cobra.Command {
 		},
 	}
 	bindData(cmd, &cfg)
+	bindImpressions(cmd, &cfg)
 	cmd.Flags().VarP(output, "output", "o", "how to print the card: table or json")
 	cmd.Flags().StringVar(&out, "out", "", "folder to write; must not exist")
 	mustMark(cmd, "out")
@@ -137,6 +177,12 @@ func bindData(cmd *cobra.Command, cfg *pipeline.Config) {
 	}
 }
 
+// bindImpressions adds the flag that names logs of impressions.
+func bindImpressions(cmd *cobra.Command, cfg *pipeline.Config) {
+	cmd.Flags().StringSliceVar(&cfg.Impressions, "impressions", nil,
+		"logs of impressions: .csv, .tsv, .jsonl or .parquet (default: "+pipeline.ImpressionsFile+" of the folders)")
+}
+
 // mustMark makes a flag required.
 func mustMark(cmd *cobra.Command, flag string) {
 	if err := cmd.MarkFlagRequired(flag); err != nil {
@@ -149,13 +195,17 @@ func newOutputFlag() *enum { return &enum{"table", []string{"table", "json"}} }
 
 // printCard writes the card to standard output and doubts to standard error.
 func printCard(cmd *cobra.Command, r *pipeline.Report, output string) error {
-	for _, w := range r.Warnings {
-		fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+w)
-	}
+	tellWarnings(cmd, r.Warnings)
 	if output == "json" {
 		return printJSON(cmd.OutOrStdout(), r.Card)
 	}
 	return r.Card.WriteText(cmd.OutOrStdout())
+}
+
+func tellWarnings(cmd *cobra.Command, warnings []string) {
+	for _, w := range warnings {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+w)
+	}
 }
 
 func printJSON(w io.Writer, v any) error {

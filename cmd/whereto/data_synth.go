@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -13,15 +14,19 @@ import (
 
 func newDataSynthCmd() *cobra.Command {
 	cfg := pipeline.Default().City
+	var opt pipeline.CityOptions
 	var recipePath, out string
 	cmd := &cobra.Command{
 		Use:   "synth",
-		Short: "Write the log and the places of the simulated city",
-		Long: "Write the simulated city of a recipe, or of the flags, to a folder: its actions as\n" +
-			pipeline.ActionsFile + " and its places as " + pipeline.PlacesFile + ". Equal settings give equal bytes.\n" +
-			"Flags win over the recipe.",
+		Short: "Write the log, the impressions and the places of the simulated city",
+		Long: "Write the simulated city of a recipe, or of the flags, to a data folder: what people did\n" +
+			"(" + pipeline.ActionsFile + "), who they are (" + pipeline.ProfilesFile + "), the places with their texts and\n" +
+			"images (" + pipeline.DetailsFile + "), what was shown to them and clicked, with the true\n" +
+			"probabilities (" + pipeline.ImpressionsFile + ", if the city makes any), " + pipeline.CardFile + " and " + pipeline.PlacesFile + ".\n" +
+			"Equal settings give equal bytes. Flags win over the recipe. People are made one by one,\n" +
+			"so a city of millions needs little memory.",
 		Example: "  whereto data synth --recipe recipes/quickstart.yaml --out city\n" +
-			"  whereto data synth --users 500 --seed 7 --out city",
+			"  whereto data synth --users 500 --impressions 4 --seed 7 --out city",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if recipePath != "" {
@@ -33,6 +38,7 @@ func newDataSynthCmd() *cobra.Command {
 				for name, keep := range map[string]func(){
 					"seed": func() { cfg.Seed = flags.Seed }, "users": func() { cfg.Users = flags.Users },
 					"pois": func() { cfg.POIs = flags.POIs }, "days": func() { cfg.Days = flags.Days },
+					"impressions": func() { cfg.Impressions = flags.Impressions },
 				} {
 					if cmd.Flags().Changed(name) {
 						keep()
@@ -43,11 +49,11 @@ func newDataSynthCmd() *cobra.Command {
 				return asUsage(cmd, err)
 			}
 			say := sayTo(cmd)
-			actions, places, err := pipeline.Synth(cmd.Context(), cfg, out, say)
+			card, err := pipeline.WriteCity(cmd.Context(), cfg, out, opt, say)
 			if err != nil {
 				return err
 			}
-			say(fmt.Sprintf("wrote %s with %s (%d actions of %d people) and %s (%d places)", out, pipeline.ActionsFile, actions, cfg.Users, pipeline.PlacesFile, places))
+			tellCity(say, out, recipePath, card)
 			return nil
 		},
 	}
@@ -58,8 +64,28 @@ func newDataSynthCmd() *cobra.Command {
 	f.IntVar(&cfg.Users, "users", cfg.Users, "number of people")
 	f.IntVar(&cfg.POIs, "pois", cfg.POIs, "number of places")
 	f.IntVar(&cfg.Days, "days", cfg.Days, "length of the log in days")
+	f.Float64Var(&cfg.Impressions, "impressions", cfg.Impressions, "recommendation requests of a person over the log, on average")
+	f.BoolVar(&opt.NoImages, "no-images", false, "leave out the images of places")
 	mustMark(cmd, "out")
 	return cmd
+}
+
+// tellCity says what was written and what to do with it.
+func tellCity(say pipeline.Progress, out, recipePath string, c *pipeline.CityCard) {
+	images := "with images"
+	if !c.Images {
+		images = "without images"
+	}
+	say(fmt.Sprintf("wrote %s with %s (%d actions of %d people), %s, %s (%s), %s and %s (%d places)", out,
+		pipeline.ActionsFile, c.Actions, c.Users, pipeline.ProfilesFile, pipeline.DetailsFile, images, pipeline.CardFile, pipeline.PlacesFile, c.POIs))
+	if c.Impressions > 0 {
+		say(fmt.Sprintf("wrote %s (%d impressions, %d of %d candidates clicked)", filepath.Join(out, pipeline.ImpressionsFile), c.Impressions, c.Clicks, c.Shown))
+	}
+	say("next: whereto data describe " + out)
+	if recipePath == "" {
+		recipePath = "quickstart"
+	}
+	say("then: whereto pretrain " + recipePath + " --data " + out)
 }
 
 // recipeCity returns the city of a recipe.
