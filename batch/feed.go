@@ -81,6 +81,9 @@ func (e *Encoder) EncodeFeed(rows []FeedRow, s Shape, media Media) *FeedBatch {
 	b := newFeedBatch(s, media)
 	for i := range rows {
 		r := &rows[i]
+		if len(r.Requests) > s.M {
+			panic(fmt.Sprintf("batch: %d requests of a window in a bucket of %d", len(r.Requests), s.M))
+		}
 		e.who(window, r.User, i)
 		end := requestHours(r.Requests[len(r.Requests)-1])
 		e.actions(window, &Row{User: r.User, Sequence: r.Visits, From: r.From}, i, s.N, end)
@@ -200,13 +203,18 @@ type FeedTask struct {
 }
 
 // NewFeedSampler groups tasks, which are in the order of user and time, into
-// windows. Tasks with more options than cfg.Options wrap poi.ErrBadInput.
+// windows. Tasks with more options than cfg.Options, or with Extra for some of
+// their options only, wrap poi.ErrBadInput.
 func NewFeedSampler(d *poi.Dataset, enc *Encoder, tasks []FeedTask, cfg FeedConfig, media Media, seed int64) (*FeedSampler, error) {
 	s := &FeedSampler{d: d, enc: enc, media: media, seed: uint64(seed), epoch: -1,
 		shape: Shape{B: cfg.Size, N: enc.cfg.Window, M: cfg.Requests, C: cfg.Options}}
 	for i := range tasks {
-		if n := len(tasks[i].Request.Options); n > cfg.Options {
+		n, extra := len(tasks[i].Request.Options), tasks[i].Extra
+		if n > cfg.Options {
 			return nil, fmt.Errorf("request %s has %d candidates, feed.options allows %d: %w; raise it", tasks[i].Request.ID, n, cfg.Options, poi.ErrBadInput)
+		}
+		if extra != nil && len(extra) != n {
+			return nil, fmt.Errorf("request %s has %d candidates and %d extra values: %w; give one for each", tasks[i].Request.ID, n, len(extra), poi.ErrBadInput)
 		}
 	}
 	for from := 0; from < len(tasks); {
