@@ -146,6 +146,7 @@ func (c *City) fill(rng *rand.Rand, names *namer, townID, n int) {
 		shelf.places = append(shelf.places, number)
 		shelf.mass += s.attract
 	}
+	t.tidy()
 }
 
 // kmPerDegree is the length of a degree of latitude.

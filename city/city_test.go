@@ -23,6 +23,10 @@ func TestConfigValidate(t *testing.T) {
 		{"one persona", func(c *city.Config) { c.Personas = city.Mix{Retiree: 2} }, ""},
 		{"no users", func(c *city.Config) { c.Users = 0 }, "users is 0"},
 		{"few places", func(c *city.Config) { c.POIs = 299 }, "pois is 299"},
+		{"one town", func(c *city.Config) { c.Towns = 1 }, "towns is 1"},
+		{"towns without places", func(c *city.Config) { c.Towns, c.POIs = 6, 800 }, "pois is 800, want 900"},
+		{"wild tastes", func(c *city.Config) { c.Taste = 5 }, "taste is 5"},
+		{"no number", func(c *city.Config) { c.Impressions = math.NaN() }, "impressions is NaN"},
 		{"no days", func(c *city.Config) { c.Days = -3 }, "days is -3"},
 		{"bad day", func(c *city.Config) { c.Start = "3 March" }, `start "3 March"`},
 		{"old day", func(c *city.Config) { c.Start = "1066-10-14" }, "1066"},
@@ -172,8 +176,8 @@ func TestActionTypesAndPositions(t *testing.T) {
 			}
 		}
 	}
-	if len(types) != 4 || types[city.TypeArrive]*100 < 65*total || types[city.TypeSearch] == 0 || types[city.TypeClick] == 0 || types[city.TypeNavigate] == 0 {
-		t.Errorf("types %v of %d, want four, mostly arrivals", types, total)
+	if len(types) != 5 || types[city.TypeFavourite] == 0 || types[city.TypeArrive]*100 < 65*total || types[city.TypeSearch] == 0 || types[city.TypeClick] == 0 || types[city.TypeNavigate] == 0 {
+		t.Errorf("types %v of %d, want five, mostly arrivals", types, total)
 	}
 	// The user's position is where he set out, else it would give the answer away.
 	if atPlace*100 > 15*total {

@@ -18,7 +18,7 @@ const (
 	feedSpread = 0.4
 	// tripInterest is how much likelier a day before or of a trip is to bring a
 	// request, planShare the share of requests before a trip that are about it.
-	tripInterest, planShare = 3, 0.6
+	tripInterest, planShare = 6, 0.6
 	// aheadHours and aheadSpread say when the app is opened before an outing.
 	aheadHours, aheadSpread = 0.4, 0.45
 	// leastGapMS is the time between two requests; a request and its clicks take
@@ -257,16 +257,16 @@ const (
 func (s *stage) candidates(n int) []int32 {
 	out := make([]int32, 0, n)
 	add := func(place int32) {
-		if place >= 0 && !s.distinct[place] && len(out) < n {
+		if place >= 0 && !s.distinct[place] {
 			s.distinct[place] = true
 			out = append(out, place)
 		}
 	}
-	for range sourceTries {
+	for tries := 0; tries < sourceTries && len(out) < n; tries++ {
 		add(s.fetch())
 	}
 	for category := range categories { // a town has a place of each
-		if listed(category, s.holiday) {
+		if len(out) < n && listed(category, s.holiday) {
 			add(s.v.c.draw(s.rng, s.town, category, s.from, nearby))
 		}
 	}
@@ -305,10 +305,10 @@ func (s *stage) fetch() int32 {
 	}
 	place := s.v.c.draw(s.rng, s.town, category.winner, s.from, nearby)
 	switch {
-	case source.winner == 1 && !s.holiday && !s.v.c.OpenAt(int(place), s.v.local):
+	case source.winner < 2 && s.town == s.v.town && !s.v.c.OpenAt(int(place), s.v.local):
 		return -1
 	case source.winner == 3: // any other of that shelf
-		shelf := s.v.c.towns[s.town].shelves[category.winner][s.v.c.spots[place].quarter]
+		shelf := s.v.c.towns[s.town].shelfAt(category.winner, int(s.v.c.spots[place].quarter))
 		return shelf.places[s.rng.IntN(len(shelf.places))]
 	}
 	return place

@@ -3,6 +3,7 @@ package city
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sort"
 )
 
@@ -51,11 +52,12 @@ type spot struct {
 	shift    int8 // opening hours later than the category's, half hours
 }
 
-// shelf holds the places of one category in one quarter.
+// shelf holds the places of one category in one quarter, at least one.
 type shelf struct {
-	at     point
-	mass   float64 // sum of attract
-	places []int32
+	at      point
+	mass    float64 // sum of attract
+	quarter int
+	places  []int32
 }
 
 // town is one of the settlements.
@@ -64,7 +66,7 @@ type town struct {
 	centre   point
 	radius   float64 // km
 	quarters []quarter
-	shelves  [][]shelf // by category and quarter
+	shelves  [][]shelf // by category, in the order of quarters
 	quota    []int     // places by category
 	// density holds, by category, running sums over the quarters of how many of
 	// its places each gets; a draw is then a binary search.
@@ -101,7 +103,7 @@ func newTown(rng *rand.Rand, names *namer, p plan) *town {
 		t.shelves[c] = make([]shelf, len(t.quarters))
 		sums, sum := make([]float64, len(t.quarters)), 0.0
 		for i, q := range t.quarters {
-			t.shelves[c][i].at = q.at
+			t.shelves[c][i].at, t.shelves[c][i].quarter = q.at, i
 			sum += q.weight * categories[c].near[q.kind]
 			sums[i] = sum
 		}
@@ -155,22 +157,38 @@ func (r reach) damp(d float64) float64 {
 	return 1 / ((d + nearKM) * (d + nearKM))
 }
 
+// tidy drops empty shelves, so that a draw looks at none in vain.
+func (t *town) tidy() {
+	for c := range t.shelves {
+		t.shelves[c] = slices.Clip(slices.DeleteFunc(t.shelves[c], func(s shelf) bool { return len(s.places) == 0 }))
+	}
+}
+
+// shelfAt returns the shelf of a category in a quarter, which must not be empty.
+func (t *town) shelfAt(category, quarter int) *shelf {
+	i, _ := slices.BinarySearchFunc(t.shelves[category], quarter, func(s shelf, q int) int { return s.quarter - q })
+	return &t.shelves[category][i]
+}
+
 // draw picks a place of the category, likelier the more attractive and the
-// nearer to from: a quarter first, then a place in it. It returns -1 if the
-// town has none.
+// nearer to from: a quarter first, then a place in it.
 func (c *City) draw(rng *rand.Rand, townID, category int, from point, r reach) int32 {
 	shelves := c.towns[townID].shelves[category]
-	pick := newLottery(rng)
+	total := 0.0
 	for i := range shelves {
-		if s := &shelves[i]; s.mass > 0 {
-			pick.offer(i, s.mass*r.damp(s.at.distance(from)))
+		total += shelves[i].mass * r.damp(shelves[i].at.distance(from))
+	}
+	// Weights are computed twice rather than kept: a town may have thousands of
+	// quarters, and most draws end early in the second pass.
+	x, last := rng.Float64()*total, len(shelves)-1
+	for i := range last {
+		if x -= shelves[i].mass * r.damp(shelves[i].at.distance(from)); x < 0 {
+			last = i
+			break
 		}
 	}
-	if pick.winner < 0 {
-		return -1
-	}
 	inner := newLottery(rng)
-	for _, p := range shelves[pick.winner].places {
+	for _, p := range shelves[last].places {
 		spot := &c.spots[p]
 		inner.offer(int(p), spot.attract*r.damp(spot.at.distance(from)))
 	}

@@ -22,14 +22,14 @@ func MomentOf(r *poi.Impression) Moment {
 // Weights of the utility; see City.Relevance.
 const (
 	baseUtility      = -0.65
-	tasteWeight      = 0.85
+	tasteWeight      = 1
 	tasteLimit       = 1.8
 	attributeWeight  = 1.7
-	popularityWeight = 0.45
+	popularityWeight = 0.35
 	popularityLimit  = 2.5
-	distanceWeight   = 0.6
-	fitWeight        = 0.75
-	closedPenalty    = -1.5
+	distanceWeight   = 0.45
+	fitWeight        = 0.6
+	closedPenalty    = -1.2
 	holidayBonus     = 0.8
 	choreOnHoliday   = -0.8
 	functionalPlace  = -2.5
@@ -56,12 +56,13 @@ func (t terms) sum() float64 {
 //
 //	relevance = 1/(1+exp(-U))
 //	U = -0.65
-//	  + 0.85 ln(taste of the category), at most 1.8 either way
-//	  + 1.7 Config.Taste * sum over the place's attributes of about +1 (likes) or -1 (dislikes)
-//	  + 0.45 popularity: -ln(rank/n)-1 within category and town, at most 2.5
-//	  - 0.6 ln(1 + km/0.5)
-//	  + 0.75 ln((0.06 + d)/(0.06 + 0.3)), d: how much what the place serves is wanted now
-//	  - 1.5 if it is closed
+//	  + ln(taste of the category), at most 1.8 either way
+//	  + 1.7 Config.Taste * the sum over the place's attributes of a liking: 0.7 to
+//	    1.3 for what he likes, -0.7 to -1.3 for what he dislikes, else 0
+//	  + 0.35 popularity: -ln(rank/n)-1 within category and town, at most 2.5
+//	  - 0.45 ln(1 + km/0.5)
+//	  + 0.6 ln((0.06 + d)/(0.06 + 0.3)), d: how much what the place serves is wanted now
+//	  - 1.2 if it is closed
 //	  + status: in another town, or for a coming trip's town: +0.8 for sights,
 //	    culture and hotels, -0.8 for chores; everywhere -2.5 for places that
 //	    nobody picks from a list (homes, offices, schools, stations, ...), and
