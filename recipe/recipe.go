@@ -63,6 +63,8 @@ type Preferences struct {
 	Negatives int `yaml:"negatives"` // most places shown and not clicked
 	// Rules is a file of targeted preferences (docs/format/rules.md); empty: none.
 	Rules string `yaml:"rules"`
+	// Targets is how many samples to make from the rules, anchors included.
+	Targets int `yaml:"targets"`
 	// Feed is how much the ordinary pairs weigh beside those of the rules; 0 leaves
 	// them out.
 	Feed float64 `yaml:"feed"`
@@ -75,6 +77,8 @@ func (p Preferences) Validate() error {
 		return fmt.Errorf("preferences.positives is %d, want 1 to 512", p.Positives)
 	case p.Negatives < 1 || p.Negatives > 512:
 		return fmt.Errorf("preferences.negatives is %d, want 1 to 512", p.Negatives)
+	case p.Targets < 1 || p.Targets > 10_000_000:
+		return fmt.Errorf("preferences.targets is %d, want 1 to 10 million", p.Targets)
 	case !(p.Feed >= 0 && p.Feed <= 1000):
 		return fmt.Errorf("preferences.feed is %g, want 0 to 1000", p.Feed)
 	case p.Feed == 0 && p.Rules == "":
@@ -88,7 +92,7 @@ func Default() Recipe {
 	return Recipe{Name: "whereto", Data: pipeline.Default(), Evidence: evidence.Default(), Batch: batch.Default(),
 		Model: spacetime.Default(), Training: training.Defaults(), Recommend: recommend.Default(),
 		Feed: batch.DefaultFeed(), Tune: spacetime.DefaultTune(),
-		Preferences: Preferences{Positives: 4, Negatives: 8, Feed: 1}}
+		Preferences: Preferences{Positives: 4, Negatives: 8, Targets: 4000, Feed: 1}}
 }
 
 // Load reads a recipe file and applies settings of the form path.to.key=value.
