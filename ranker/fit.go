@@ -198,6 +198,8 @@ func (t *Fit) Validate(backend compute.Backend) training.ValidateFunc {
 	}
 }
 
+// measure gives the figures of Validate; the log loss of a Network only, because
+// other scores are no probabilities.
 func (t *Fit) measure(ctx context.Context, r poi.Ranker) (map[string]float64, error) {
 	var requests []*poi.Request
 	var dst [][]float64
@@ -226,6 +228,9 @@ func (t *Fit) measure(ctx context.Context, r poi.Ranker) (map[string]float64, er
 	out := map[string]float64{"auc": auc}
 	if gauc, _, err := metric.GAUC(groups, scores, clicked); err == nil { // undefined if no request has both
 		out["gauc"] = gauc
+	}
+	if _, ok := r.(*Network); !ok {
+		return out, nil
 	}
 	losses, err := metric.LogLosses(scores, clicked)
 	if err != nil {

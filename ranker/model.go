@@ -162,14 +162,14 @@ func (n *net) perceptron(request, option *Node) *Node {
 		parts = append(parts, n.attention(option)...)
 	}
 	own := n.dropout(Reshape(request, n.r, requestFields*n.d), n.c.FieldDropout, saltRequest)
-	x := Add(n.dense("layer 0", Concatenate(parts, -1), n.c.Hidden[0]), n.perOption(n.dense("layer 0 request", own, n.c.Hidden[0])))
+	x := Add(n.dense("layer0", Concatenate(parts, -1), n.c.Hidden[0]), n.perOption(n.dense("layer0_request", own, n.c.Hidden[0])))
 	for i, width := range n.c.Hidden {
 		if i > 0 {
-			x = n.dense(fmt.Sprintf("layer %d", i), x, width)
+			x = n.dense(fmt.Sprintf("layer%d", i), x, width)
 		}
-		x = n.dropout(silu(n.bias(fmt.Sprintf("layer %d bias", i), x)), n.c.Dropout, saltHidden+i)
+		x = n.dropout(silu(n.bias(fmt.Sprintf("layer%d_bias", i), x)), n.c.Dropout, saltHidden+i)
 	}
-	return Squeeze(n.bias("out bias", n.dense("out", x, 1)), -1)
+	return Squeeze(n.bias("out_bias", n.dense("out", x, 1)), -1)
 }
 
 // standardised are the dense features less their mean over their deviation,
@@ -197,11 +197,11 @@ func (n *net) attention(option *Node) []*Node {
 	four := func(x *Node, axis, width int) *Node { return BroadcastToDims(InsertAxes(x, axis), n.r, n.o, h, width) }
 	hidden := n.c.AttentionHidden
 	both := Mul(four(visits, 1, k), four(options, 2, k))
-	z := n.dense("attention product", both, hidden)
-	z = Add(z, four(n.dense("attention visit", visits, hidden), 1, hidden))
-	z = Add(z, four(n.dense("attention option", options, hidden), 2, hidden))
-	z = Add(z, n.dense("attention gap", n.gaps(), hidden))
-	weights := n.bias("attention out bias", n.dense("attention out", silu(n.bias("attention bias", z)), 1))
+	z := n.dense("attention_product", both, hidden)
+	z = Add(z, four(n.dense("attention_visit", visits, hidden), 1, hidden))
+	z = Add(z, four(n.dense("attention_option", options, hidden), 2, hidden))
+	z = Add(z, n.dense("attention_gap", n.gaps(), hidden))
+	weights := n.bias("attention_out_bias", n.dense("attention_out", silu(n.bias("attention_bias", z)), 1))
 	weights = Reshape(weights, n.r, n.o, h)
 	padding := Equal(Squeeze(SliceAxis(past, 2, AxisElem(pastPlace)), 2), ScalarZero(n.g, dtypes.Int32)) // [R, H]
 	weights = Where(BroadcastToDims(InsertAxes(padding, 1), n.r, n.o, h), ZerosLike(weights), weights)
