@@ -10,6 +10,12 @@ import (
 	"github.com/whereto/whereto/mobility"
 )
 
+// gapMarks are the seconds marked on an axis of time; hourMarks the hours.
+var (
+	gapMarks  = []float64{1, 60, 600, 3600, 6 * 3600, 86400, 7 * 86400, 70 * 86400}
+	hourMarks = []float64{0, 3, 6, 9, 12, 15, 18, 21}
+)
+
 // curvePoints is how many points of a long curve are drawn.
 const curvePoints = 60
 
@@ -59,7 +65,7 @@ func lawFigures(in *Input) []*figure {
 			curve(rankPoints)),
 		lines("explore", "Exploration", "Mean number of different places after so many stays.", "stays", logs(short), logs(short),
 			curve(func(l *mobility.Laws) []mobility.Point { return l.Explore })),
-		lines("gaps", "Time between stays", "Share of gaps at least so long.", "time", logs(period), scale{label: percent, zero: true},
+		lines("gaps", "Time between stays", "Share of gaps at least so long.", "time", scale{log: true, label: period, at: gapMarks}, scale{label: percent, zero: true},
 			curve(func(l *mobility.Laws) []mobility.Point { return l.Gap.Tail() })),
 		lines("entropy", "Entropy", "Share of people with at least so many bits in how they divide their stays over places.", "bits", scale{label: numbers, zero: true}, scale{label: percent, zero: true},
 			curve(func(l *mobility.Laws) []mobility.Point { return l.Entropy.Tail() })),
@@ -121,6 +127,27 @@ func weekFigure(id string, l *mobility.Laws) *figure {
 	return f
 }
 
+// hoursFigure draws the day, of working days and weekends together.
+func hoursFigure(in *Input) *figure {
+	var all []series
+	for i, l := range []*mobility.Laws{in.Laws, in.Reference} {
+		if l == nil {
+			continue
+		}
+		s := series{name: l.Name, class: []string{"s1", "s2 dash1"}[i]}
+		for hour := range 24 {
+			n := int64(0)
+			for _, hours := range l.Rhythm {
+				n += hours[hour]
+			}
+			s.x, s.y = append(s.x, float64(hour)), append(s.y, float64(n)/float64(l.Stays))
+		}
+		all = append(all, s)
+	}
+	return lines("hours", "Hours of the day", "Share of all stays by local hour.", "local hour",
+		scale{label: whole, at: hourMarks}, scale{label: percent, zero: true}, all)
+}
+
 // palette gives category groups their colours: s1 to s8 for those with the most
 // stays, s0 (grey) for homes and the rest.
 type palette struct {
@@ -161,7 +188,7 @@ func (p palette) legend() []path {
 func mixFigure(in *Input, p palette) *figure {
 	f := &figure{ID: "mix", Title: "What people do by hour", Lead: "Share of the stays of an hour by category group.", Legend: p.legend()}
 	x, y := f.frame(chartWidth, chartHeight, 0, 23, 0, 1)
-	f.XTicks, f.YTicks, f.XLabel = x.ticks(8, func(h float64) string { return trim(h, 2) }), y.ticks(4, percent), "local hour"
+	f.XTicks, f.YTicks, f.XLabel = scale{label: whole, at: hourMarks}.marks(x, 8), y.ticks(4, percent), "local hour"
 	var hourly [24]float64
 	shares := map[string][24]float64{} // by class
 	for _, group := range slices.Sorted(maps.Keys(in.Laws.Mix)) {

@@ -13,7 +13,7 @@ func feedFigures(f *Feed) []*figure {
 	if f.Requests == 0 {
 		return nil
 	}
-	figures := []*figure{positionFigure(f), hourFigure(f)}
+	figures := []*figure{positionFigure(f), hourFigure(f), demandFigure(f)}
 	if c := calibrationFigure(f); c != nil {
 		figures = append(figures, c)
 	}
@@ -56,7 +56,7 @@ func positionFigure(f *Feed) *figure {
 		all = append(all, relevance)
 		lead += " The distance between the lines is the position bias."
 	}
-	return lines("positions", "Clicks by position", lead, "position in the list", scale{label: whole}, scale{label: percent, zero: true}, all)
+	return lines("positions", "Clicks by position", lead, "position in the list", scale{label: whole, at: positionMarks}, scale{label: percent, zero: true}, all)
 }
 
 // hourFigure draws the click rate by local hour.
@@ -68,8 +68,21 @@ func hourFigure(f *Feed) *figure {
 		}
 	}
 	return lines("feedhours", "Clicks by hour", "Share of shown places that were clicked, by local hour of the request.", "local hour",
-		scale{label: whole}, scale{label: percent, zero: true}, []series{clicks})
+		scale{label: whole, at: hourMarks}, scale{label: percent, zero: true}, []series{clicks})
 }
+
+// demandFigure draws when people ask.
+func demandFigure(f *Feed) *figure {
+	asked := series{name: "shown", class: "s1"}
+	for hour, c := range f.ByHour {
+		asked.x, asked.y = append(asked.x, float64(hour)), append(asked.y, ratio(c.Shown, f.Options))
+	}
+	return lines("demand", "Requests by hour", "Share of all shown places, by local hour of the request.", "local hour",
+		scale{label: whole, at: hourMarks}, scale{label: percent, zero: true}, []series{asked})
+}
+
+// positionMarks are the positions marked on an axis.
+var positionMarks = []float64{1, 5, 10, 15, 20}
 
 func whole(x float64) string { return trim(x, 2) }
 

@@ -73,7 +73,8 @@ type series struct {
 type scale struct {
 	log   bool
 	label func(float64) string
-	zero  bool // a linear axis begins at 0
+	zero  bool      // a linear axis begins at 0
+	at    []float64 // marked values; nil: round ones
 }
 
 // frame sets the plotting area and returns both axes over the given values.
@@ -153,6 +154,15 @@ func lines(id, title, lead, xlabel string, sx, sy scale, all []series) *figure {
 }
 
 func (s scale) marks(a axis, want int) []tick {
+	if s.at != nil {
+		var out []tick
+		for _, v := range s.at {
+			if v >= a.lo && v <= a.hi {
+				out = append(out, tick{a.at(v), s.label(v)})
+			}
+		}
+		return out
+	}
 	if s.log {
 		return a.decades(s.label)
 	}

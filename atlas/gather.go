@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// dayFrom and dayTo are how many actions a day has that is shown.
-	dayFrom, dayTo = 4, 9
+	// dayFrom is how many stays, dayTo how many actions a day has that is shown.
+	dayFrom, dayTo = 4, 10
 	shownDays      = 6
-	shownCards     = 8
+	shownCards     = 9
 )
 
 // Gather makes an Input from people given one at a time. It is not safe for
@@ -97,7 +97,7 @@ func (g *Gather) day(profile poi.Profile, likes []string, actions []poi.Action) 
 	best := g.days[kind]
 	for _, date := range slices.Sorted(maps.Keys(byDate)) {
 		own := byDate[date]
-		if len(own) < dayFrom || len(own) > dayTo || len(own) <= len(best.Steps) {
+		if n := stays(own); n < dayFrom || n <= best.stays() || len(own) > dayTo {
 			continue
 		}
 		slices.SortStableFunc(own, func(a, b poi.Action) int { return cmp.Compare(a.TimeMS, b.TimeMS) })
@@ -113,6 +113,26 @@ func (g *Gather) day(profile poi.Profile, likes []string, actions []poi.Action) 
 	if len(best.Steps) > 0 {
 		g.days[kind] = best
 	}
+}
+
+// stays counts the stays among actions.
+func stays(actions []poi.Action) (n int) {
+	for i := range actions {
+		if mobility.IsStay(actions[i].Type) {
+			n++
+		}
+	}
+	return n
+}
+
+// stays counts those of a Day.
+func (d Day) stays() (n int) {
+	for _, s := range d.Steps {
+		if mobility.IsStay(s.Type) {
+			n++
+		}
+	}
+	return n
 }
 
 // Input returns the page's input: laws, spots, days and feed, and the commonest

@@ -24,9 +24,24 @@ type view struct {
 	width, inset float64
 }
 
-// around returns a square view of a town.
-func around(t Town, width float64) view {
-	return view{lat: t.Lat, lng: t.Lng, halfKM: math.Max(t.RadiusKM, .2) * 1.15, width: width, inset: 8}
+// around returns a square view of a town: the box of its places, or its circle
+// if no place is known.
+func around(places []poi.Place, t Town, width float64) view {
+	v := view{lat: t.Lat, lng: t.Lng, halfKM: math.Max(t.RadiusKM, .2) * 1.4, width: width, inset: 8}
+	south, north, west, east := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
+	for _, p := range places {
+		if _, _, ok := v.place(p.Lat, p.Lng); ok {
+			lng := math.Mod(p.Lng-t.Lng+540, 360) - 180
+			south, north, west, east = min(south, p.Lat), max(north, p.Lat), min(west, lng), max(east, lng)
+		}
+	}
+	if south > north {
+		return v
+	}
+	v.lat, v.lng = (south+north)/2, math.Mod(t.Lng+(west+east)/2+540, 360)-180
+	shrink := math.Cos(v.lat * math.Pi / 180)
+	v.halfKM = math.Max(math.Max(north-south, (east-west)*shrink)/2*kmPerDegree, .2) * 1.04
+	return v
 }
 
 // place returns the position of a point, ok if it lies inside.
@@ -72,7 +87,7 @@ func townMap(in *Input, number int, p palette) *figure {
 	if number == 0 {
 		width = mainWidth
 	}
-	v := around(t, width)
+	v := around(in.Places, t, width)
 	f := newMap(fmt.Sprintf("town%d", number+1), townName(t, number), v)
 	var inside []poi.Place
 	for _, place := range in.Places {
@@ -110,23 +125,29 @@ func townMap(in *Input, number int, p palette) *figure {
 }
 
 // label names neighbourhoods, the largest first, where names do not overlap.
+// Text is larger on a phone: names without room for that are marked minor.
 func (f *figure) label(quarters []Quarter, v view) {
-	var taken []box
+	var taken, roomy []box
 	for _, q := range quarters {
 		x, y, ok := v.place(q.Lat, q.Lng)
-		half := px(3.6 * float64(len([]rune(q.Name))))
-		b := box{X: x - half, Y: y - 12, W: 2 * half, H: 18}
-		if !ok || b.X < f.Left || b.X+b.W > f.Right {
+		if !ok || y > f.Bottom-40 {
 			continue
 		}
-		free := b.Y+b.H < f.Bottom-30
-		for _, other := range taken {
-			free = free && (b.X+b.W < other.X || other.X+other.W < b.X || b.Y+b.H < other.Y || other.Y+other.H < b.Y)
+		boxOf := func(size px) box {
+			half := size * px(len([]rune(q.Name)))
+			middle := min(max(x, f.Left+half), f.Right-half)
+			return box{X: middle - half, Y: y - 3*size, W: 2 * half, H: 5 * size}
 		}
-		if free {
-			taken = append(taken, b)
-			f.Texts = append(f.Texts, text{X: x, Y: y, Anchor: "middle", Class: "halo quarter", Text: q.Name})
+		b, large := boxOf(3.6), boxOf(6.6)
+		if !free(b, taken) {
+			continue
 		}
+		class := "halo quarter minor"
+		if free(large, roomy) {
+			class, roomy = "halo quarter", append(roomy, large)
+		}
+		taken = append(taken, b)
+		f.Texts = append(f.Texts, text{X: b.X + b.W/2, Y: y, Anchor: "middle", Class: class, Text: q.Name})
 	}
 }
 
@@ -135,28 +156,56 @@ func overview(in *Input) *figure {
 	if len(in.Towns) < 2 {
 		return nil
 	}
-	first, far := in.Towns[0], 1.0
+	v := view{lat: in.Towns[0].Lat, lng: in.Towns[0].Lng, width: smallWidth, inset: 8}
+	var north, south, east, west float64 // degrees from the first town
 	for _, t := range in.Towns[1:] {
-		far = math.Max(far, geo.Metres(first.Lat, first.Lng, t.Lat, t.Lng)/1000+t.RadiusKM)
+		lng := math.Mod(t.Lng-v.lng+540, 360) - 180
+		north, south, east, west = max(north, t.Lat-v.lat), min(south, t.Lat-v.lat), max(east, lng), min(west, lng)
 	}
-	v := view{lat: first.Lat, lng: first.Lng, halfKM: far * 1.05, width: smallWidth, inset: 8}
+	v.lat, v.lng = v.lat+(north+south)/2, math.Mod(v.lng+(east+west)/2+540, 360)-180
+	for _, t := range in.Towns {
+		v.halfKM = max(v.halfKM, geo.Metres(v.lat, v.lng, t.Lat, t.Lng)/1000+t.RadiusKM)
+	}
+	v.halfKM *= 1.1
 	f := newMap("overview", "All towns", v)
 	f.Small, f.Lead = true, fmt.Sprintf("%d towns, to scale.", len(in.Towns))
 	unit := (v.width - 2*v.inset) / (2 * v.halfKM)
-	for i, t := range in.Towns {
+	for _, t := range in.Towns {
 		x, y, _ := v.place(t.Lat, t.Lng)
 		f.Dots = append(f.Dots, dot{X: x, Y: y, R: px(math.Max(t.RadiusKM*unit, 2.5)), Class: "s1"})
-		above := y - px(math.Max(t.RadiusKM*unit, 2.5)) - 4
-		anchor := "middle"
-		if x > f.Right-50 {
-			anchor = "end"
-		} else if x < f.Left+50 {
-			anchor = "start"
-		}
-		f.Texts = append(f.Texts, text{X: x, Y: max(above, f.Top+14), Anchor: anchor, Class: "halo strong", Text: townName(t, i)})
 	}
+	f.nameTowns(in.Towns)
 	v.scaleBar(f)
 	return f
+}
+
+// nameTowns writes the names of towns above or below their dots, where there is
+// room; the dots are in the order of the towns.
+func (f *figure) nameTowns(towns []Town) {
+	taken := []box{{X: f.Left, Y: f.Bottom - 40, W: 110, H: 40}} // the scale bar
+	for i, t := range towns {
+		d, name := f.Dots[i], townName(t, i)
+		w := px(7.5 * float64(len([]rune(name))))
+		x := min(max(d.X-w/2, f.Left+2), f.Right-w-2)
+		for _, y := range []px{d.Y - d.R - 5, d.Y + d.R + 14} {
+			b := box{X: x, Y: y - 12, W: w, H: 16}
+			if b.Y >= f.Top && b.Y+b.H <= f.Bottom && free(b, taken) {
+				taken = append(taken, b)
+				f.Texts = append(f.Texts, text{X: x, Y: y, Anchor: "start", Class: "halo strong", Text: name})
+				break
+			}
+		}
+	}
+}
+
+// free reports whether a box overlaps none of others.
+func free(b box, others []box) bool {
+	for _, o := range others {
+		if b.X < o.X+o.W && o.X < b.X+b.W && b.Y < o.Y+o.H && o.Y < b.Y+b.H {
+			return false
+		}
+	}
+	return true
 }
 
 // partFigures draw where people are in the main town by part of the day, all on
@@ -165,7 +214,7 @@ func partFigures(in *Input) []*figure {
 	if len(in.Towns) == 0 {
 		return nil
 	}
-	v := around(in.Towns[0], smallWidth)
+	v := around(in.Places, in.Towns[0], smallWidth)
 	var cells [4][partCells * partCells]float64
 	var totals [4]int
 	most := 1.0

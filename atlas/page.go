@@ -2,6 +2,7 @@ package atlas
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"html/template"
@@ -72,9 +73,10 @@ func layOut(in *Input) *page {
 	if in.Reference != nil {
 		p.Weeks = append(p.Weeks, weekFigure("week2", in.Reference))
 		p.Versus = in.Reference.Name
+		p.Weeks = append(p.Weeks, hoursFigure(in))
 		p.Verdict, p.Compared = compared(in)
 	}
-	p.Laws = append([]*figure{mixFigure(in, colours)}, p.Laws...)
+	p.Weeks = append(p.Weeks, mixFigure(in, colours))
 	for _, d := range in.Days {
 		p.Days = append(p.Days, dayOf(d, colours))
 	}
@@ -120,6 +122,9 @@ func compared(in *Input) (verdict string, g *grid) {
 	return fmt.Sprintf("%d of %d laws with a bound agree.", agree, bound), g
 }
 
+// fromAfar says in a word what an action that is no stay was.
+var fromAfar = map[string]string{"search": "looked up", "click": "clicked", "favourite": "saved"}
+
 // dayStrip is the length of a day's strip in user units, from dayLeft on.
 const dayStrip, dayLeft = 440, 14
 
@@ -137,7 +142,7 @@ func dayOf(d Day, colours palette) dayView {
 		radius := px(6)
 		note := ""
 		if !mobility.IsStay(s.Type) {
-			radius, note = 3.5, s.Type+" from afar"
+			radius, note = 3.5, cmp.Or(fromAfar[s.Type], s.Type)
 		}
 		v.Dots = append(v.Dots, dot{X: x.at(float64(s.Minute)), Y: 12, R: radius, Class: class})
 		_, leaf, nested := strings.Cut(s.Category, " > ")

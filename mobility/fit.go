@@ -18,8 +18,9 @@ type PowerLaw struct {
 
 const (
 	// fitFrom is the least distance of a fit: below it, coordinates of POIs are
-	// no better known. fitTo is half the Earth's circumference.
-	fitFrom, fitTo = 100, 20_040_000
+	// no better known. It ends at the quantile fitShare: the few longest trips go to
+	// other towns, which lie where they lie and follow no law.
+	fitFrom, fitShare = 100, 0.99
 	// fitLeast is the fewest trips worth three parameters.
 	fitLeast = 200
 	// fitBins is how many bins of a Dist make one of a fit.
@@ -32,11 +33,11 @@ type cells struct {
 	total             float64
 }
 
-// fitPowerLaw fits by maximum likelihood, given that a value lies between
-// fitFrom and fitTo metres.
+// fitPowerLaw fits by maximum likelihood, given that a value lies between fitFrom
+// metres and the quantile fitShare.
 func (d *Dist) fitPowerLaw() PowerLaw {
 	var c cells
-	for i := binOf(fitFrom) / fitBins; i < binOf(fitTo)/fitBins; i++ {
+	for i := binOf(fitFrom) / fitBins; i <= binOf(max(d.Quantile(fitShare), 2*fitFrom))/fitBins; i++ {
 		lo, hi := edge(i*fitBins), edge((i+1)*fitBins)
 		n := 0.0
 		for j := i * fitBins; j < (i+1)*fitBins; j++ {
