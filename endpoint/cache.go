@@ -8,12 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync/atomic"
+
+	"github.com/whereto/whereto/run"
 )
 
 // Key names a cache entry by what was asked.
@@ -124,10 +126,10 @@ func (c *Cache) Put(k Key, kind Kind, value []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write the cache: %w", err)
 	}
-	if err := writeAtomic(path, data); err != nil {
-		return fmt.Errorf("write the cache: %w", err)
-	}
-	return nil
+	return run.WriteFileAtomic(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
 }
 
 func encodeEntry(k Key, kind Kind, value []byte) []byte {
@@ -193,34 +195,4 @@ func decodeVector(b []byte) ([]float32, error) {
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	return v, nil
-}
-
-// writeAtomic writes through a temporary file in the same folder, fsync and rename.
-func writeAtomic(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	if runtime.GOOS == "windows" {
-		return nil // folders cannot be opened for fsync there
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
