@@ -132,7 +132,7 @@ func jsonError(err error) *rowError {
 	switch t.Type.Kind() {
 	case reflect.String:
 		want = "text"
-	case reflect.Float64:
+	case reflect.Float64, reflect.Float32:
 		want = "a number"
 	case reflect.Int64:
 		want = "a whole number"

@@ -107,11 +107,11 @@ func (g *gather) checkNext(r *row) *rowError {
 	case r.User != c.User:
 		return bad(fUser, ReasonMixed, "%q; the first row of impression %q has %q", r.User, c.ID, c.User)
 	case r.TimeMS != c.TimeMS:
-		return bad(fTime, ReasonMixed, "%s; the first row of impression %q has %s", showTime(r.TimeMS), c.ID, showTime(c.TimeMS))
+		return bad(fTime, ReasonMixed, "%d ms since 1970; the first row of impression %q has %d", r.TimeMS, c.ID, c.TimeMS)
 	case r.OffsetMin != c.OffsetMin:
 		return bad(fOffset, ReasonMixed, "%d; the first row of impression %q has %d", r.OffsetMin, c.ID, c.OffsetMin)
 	case r.HasUser != c.HasUser || r.UserLat != c.UserLat || r.UserLng != c.UserLng:
-		return bad(fUserLat, ReasonMixed, "%g, %g; the first row of impression %q has %g, %g", r.UserLat, r.UserLng, c.ID, c.UserLat, c.UserLng)
+		return bad(fUserLat, ReasonMixed, "%s; the first row of impression %q has %s", showUser(r.HasUser, r.UserLat, r.UserLng), c.ID, showUser(c.HasUser, c.UserLat, c.UserLng))
 	case r.shown.hasPosition != g.numbered:
 		return bad(fPosition, ReasonPosition, "impression %q has positions in some rows only; give all of them or none", c.ID)
 	case len(c.Shown) >= MaxShown:
@@ -126,6 +126,13 @@ func (g *gather) checkNext(r *row) *rowError {
 		}
 	}
 	return nil
+}
+
+func showUser(has bool, lat, lng float64) string {
+	if !has {
+		return "no location"
+	}
+	return fmt.Sprintf("%g, %g", lat, lng)
 }
 
 func (g *gather) take(r *row) error {

@@ -1,17 +1,20 @@
-// Package source turns log files into poi.Actions and writes actions back.
+// Package source turns log files into poi.Actions and writes actions back; and
+// the files that go with a log: impressions, places with their details, profiles.
 //
 // Words: a file is read in one Format; every line that should hold an event is
 // a row; a row becomes either one action (good) or one reject (bad). A reject
 // names file, line, column, field and reason and goes to Options.Reject; it
-// never stops the run unless there are more of them than Options.MaxBadRows.
+// never stops the run unless there are more of them than Options.MaxBadRows. A
+// row of a file of impressions is one shown POI.
 //
 // Promises:
-//   - Read streams. What it keeps does not grow with a file: one line, a bounded
-//     table of repeated strings and a bounded window of row hashes.
+//   - Reading streams. What it keeps does not grow with a file: one line, one
+//     impression, a bounded table of repeated strings and a bounded window of
+//     row hashes.
 //   - An action that Read yields passes Check: ids are not empty, texts are valid
 //     UTF-8 without control characters, coordinates and times are in range.
 //     WriteActions refuses anything else, so whatever was read can be written and
-//     read again without loss.
+//     read again without loss. The same holds for the other files.
 //   - Rows = Good + Bad in every Report.
 //
 // How it fails: a file that cannot be opened, is not of its format at all (wrong
@@ -20,7 +23,8 @@
 // poi.ErrEmpty. The Report is valid in either case. Doubts that are not
 // certainties (times out of order, duplicates, a wrong time zone) are Warnings.
 //
-// The native schema is described in docs/format/actions.md.
+// The native schemas are described in docs/format: actions.md, impressions.md and
+// places.md.
 package source
 
 import (
