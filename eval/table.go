@@ -26,6 +26,11 @@ func WriteTable(w io.Writer, results []*Result) error {
 	if err != nil {
 		return err
 	}
+	return t.text(w)
+}
+
+// text prints the table with aligned columns.
+func (t *table) text(w io.Writer) error {
 	widths := make([]int, len(t.head))
 	for _, line := range append([][]string{t.head}, t.body...) {
 		for c, cell := range line {
@@ -56,6 +61,11 @@ func WriteMarkdown(w io.Writer, results []*Result) error {
 	if err != nil {
 		return err
 	}
+	return t.markdown(w)
+}
+
+// markdown prints the table as Markdown.
+func (t *table) markdown(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "%s\n\n", t.caption)
 	line := func(cells []string) {
