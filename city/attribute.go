@@ -74,14 +74,14 @@ var groupOf = func() []group {
 // little away.
 var baseRates = [groups][attributes]float64{
 	//        spring music terr vegan famil quiet view  late  bargn refin dogs  craft
-	food:     {.12, .14, .20, .20, .17, .15, .13, .14, .18, .15, .14, .17},
-	night:    {.12, .20, .20, .14, .11, .12, .15, .20, .17, .16, .13, .22},
-	shops:    {.10, .12, .13, .16, .18, .16, .11, .14, .22, .17, .15, .14},
-	moving:   {.18, .12, .15, .16, .19, .15, .14, .17, .17, .14, .12, .12},
-	outdoors: {.15, .15, .18, .12, .20, .19, .19, .14, .13, .11, .20, .12},
-	arts:     {.10, .18, .15, .13, .17, .18, .16, .15, .15, .17, .12, .14},
-	staying:  {.18, .12, .18, .14, .16, .18, .19, .13, .15, .18, .15, .14},
-	plain:    {.01, .01, .03, .02, .05, .05, .03, .03, .03, .03, .03, .01},
+	food:     {.08, .09, .11, .10, .09, .08, .08, .09, .10, .08, .08, .10},
+	night:    {.08, .11, .11, .08, .07, .07, .09, .11, .09, .09, .08, .12},
+	shops:    {.07, .08, .08, .09, .10, .09, .07, .08, .12, .09, .08, .08},
+	moving:   {.10, .07, .08, .09, .10, .08, .08, .09, .09, .08, .07, .07},
+	outdoors: {.09, .09, .10, .07, .11, .10, .11, .08, .08, .07, .11, .07},
+	arts:     {.07, .10, .08, .08, .09, .10, .09, .08, .08, .10, .07, .08},
+	staying:  {.10, .08, .10, .08, .09, .10, .10, .08, .08, .10, .08, .08},
+	plain:    {.01, .01, .02, .01, .02, .02, .02, .02, .02, .01, .02, .01},
 }
 
 // rivals do not go together; of two drawn one is dropped.
@@ -156,9 +156,12 @@ var personaLikes = [personas]map[attribute]float64{
 	tourist:  {fineView: 2, hotSpring: 1.5},
 }
 
-// likings draws the tastes of a person: two or three attributes he likes, about
-// one he dislikes.
+// likings draws the hidden tastes of a person: what he thinks of each group of
+// categories, two or three attributes he likes, about one he dislikes.
 func (p *person) likings(rng *rand.Rand) {
+	for g := range p.bent {
+		p.bent[g] = math.Sqrt(bentShare) * rng.NormFloat64()
+	}
 	mark := func(sign float64, weight func(a attribute) float64) {
 		pick := newLottery(rng)
 		for a := range attributes {
@@ -166,7 +169,7 @@ func (p *person) likings(rng *rand.Rand) {
 				pick.offer(int(a), weight(a))
 			}
 		}
-		p.appeal[pick.winner] = sign * (0.7 + 0.6*rng.Float64())
+		p.appeal[pick.winner] = sign * (0.8 + 0.4*rng.Float64())
 	}
 	for range 2 + rng.IntN(2) {
 		mark(1, func(a attribute) float64 {
@@ -181,8 +184,8 @@ func (p *person) likings(rng *rand.Rand) {
 	}
 }
 
-// likingOf returns how much a person likes a set of attributes: 0 is neutral, about 1
-// is one strong like.
+// likingOf returns how much a person likes a set of attributes: 0 is neutral,
+// about 1 is one strong like.
 func (p *person) likingOf(t traits) float64 {
 	sum := 0.0
 	for a := range attributes {

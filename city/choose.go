@@ -98,8 +98,8 @@ const (
 	// exploreTaste and returnTaste are how strongly the liking of a place acts on
 	// entering it and on coming back; a place of liking enoughLiking is never
 	// passed by.
-	exploreTaste, returnTaste = 0.8, 0.5
-	enoughLiking              = 1.2
+	exploreTaste, returnTaste = 2.6, 0.8
+	enoughLiking              = 0.9
 )
 
 // welcome returns the probability that a person enters a place he comes upon.

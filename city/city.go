@@ -1,6 +1,8 @@
-// Package city is a seeded simulated city: two towns with neighbourhoods and
-// places, people who live there, and the log of where they go. It gives the
-// quickstart and the tests data with the structure of real check-ins.
+// Package city is a seeded simulated city, or several: towns with neighbourhoods
+// and places, people who live there, the log of where they go, and what they click
+// of what is recommended to them. It gives the quickstart and the tests data with
+// the structure of real logs, and judges of recommendations the truth that real
+// logs never hold: the probability of every click.
 //
 // Vocabulary. A quarter is a neighbourhood of one kind; a persona is a way of
 // life (office worker, tourist, ...); a slot is an hour of the persona's week
@@ -9,14 +11,24 @@
 // how far they are and whether they belong to this slot, or explores with
 // probability rho*S^-gamma, S places known (Song, Koren, Wang and Barabasi
 // 2010), damped by distance and drawn by a Zipf tail of popularity. Nobody
-// enters a closed place. Some people travel to the other town, 140 km away, and
-// look up places there before they leave.
+// enters a closed place. Some people travel to another town, 60 to 400 km away,
+// and look up places there before they leave.
+//
+// An attribute is a hidden quality of a place (a hot spring, live music, ...). The
+// category hardly tells it; reviews nearly always do and pictures often. Everybody
+// likes two or three attributes: he enters places that have them sooner, returns
+// to them more and clicks them more. A request is one opening of the app: a first
+// stage that knows nothing of hidden tastes shows 8 to 14 places, and the person
+// clicks each with a probability that City.Relevance documents, damped by its
+// position.
 //
 // Promises. Everything is a pure function of Config: the same seed gives the
 // same bytes on every machine of one processor family (others may round a
-// distance differently in the last bit). A user's actions depend on Config and his number
-// alone, so that they can be made in any order and apart. A City is safe for
-// concurrent use once made.
+// distance differently in the last bit). A user's actions and impressions depend
+// on Config and his number alone, so that they can be made in any order and
+// apart; people and the details of places are made when asked for, so that
+// millions of either need no memory beyond the catalog. Without their clicks,
+// impressions leave the log as it is. A City is safe for concurrent use once made.
 //
 // Failure. New returns an error that wraps poi.ErrBadInput for a setting out of
 // its range; Each returns what its callback or the context returns.

@@ -87,17 +87,28 @@ func TestCategoryTable(t *testing.T) {
 	}
 }
 
-// Habits spread people around a slot's chance without moving the mean.
+// Habits spread people around a slot's chance without moving the mean, though
+// those who like a thing do it more often.
 func TestHabitsKeepTheMean(t *testing.T) {
-	life := &life{slots: []slot{{coffee, weekdays, 8, 10, .1}, {lunch, daily, 12, 10, .5}, {atWork, daily, 9, 10, .85}}}
+	life := &life{slots: []slot{{coffee, weekdays, 8, 10, .1}, {park, daily, 12, 10, .3}, {atWork, daily, 9, 10, .85}}}
+	var byFondness [2]struct{ n, sum float64 }
 	const people = 4000
 	for i, s := range life.slots {
 		sum := 0.0
 		rng := rand.New(rand.NewPCG(1, uint64(i)))
 		for range people {
 			p := &person{}
+			p.likings(rng)
+			p.tastes(rng)
 			p.habits(rng, life)
 			sum += p.habit[i][time.Wednesday]
+			if s.purpose == park && p.fondness(park) > 1 {
+				byFondness[1].n++
+				byFondness[1].sum += p.habit[i][time.Wednesday]
+			} else if s.purpose == park {
+				byFondness[0].n++
+				byFondness[0].sum += p.habit[i][time.Wednesday]
+			}
 			if off := p.habit[i][time.Sunday]; !s.on.has(time.Sunday) && off != 0 {
 				t.Fatalf("slot %d has probability %g on a day it is not on", i, off)
 			}
@@ -105,5 +116,8 @@ func TestHabitsKeepTheMean(t *testing.T) {
 		if mean := sum / people; math.Abs(mean-s.chance) > 0.025 {
 			t.Errorf("slot of chance %.2f happens with %.3f on average", s.chance, mean)
 		}
+	}
+	if cool, fond := byFondness[0].sum/byFondness[0].n, byFondness[1].sum/byFondness[1].n; fond < 1.5*cool {
+		t.Errorf("who likes parks goes with %.3f, who does not with %.3f", fond, cool)
 	}
 }

@@ -18,6 +18,11 @@ const (
 	logShare = 0.62
 	// livelyRun is the mean number of days in a row on which a person logs.
 	livelyRun = 3.5
+	// tasteSpread is the standard deviation of the logarithm of a person's taste
+	// for a category; bentShare of its variance all categories of a group share.
+	tasteSpread, bentShare = 0.9, 0.6
+	// habitTaste is how strongly taste acts on what people make a habit of.
+	habitTaste = 0.9
 	// habitual is how likely a person with the habit keeps it on a day.
 	habitual = 0.88
 	// rareShare is what those without the habit keep of a slot's chance.
@@ -38,6 +43,7 @@ type person struct {
 	rate    float64         // chance that an outing is logged
 	lively  float64         // share of days on which he logs at all
 	trips   []trip
+	bent    [groups]float64     // taste that the categories of a group share
 	appeal  [attributes]float64 // about 1: likes, -1: dislikes
 }
 
@@ -107,7 +113,7 @@ func (c *City) destination(rng *rand.Rand, p *person) int {
 func (p *person) tastes(rng *rand.Rand) {
 	p.taste = make([]float64, len(categories))
 	for i := range p.taste {
-		p.taste[i] = math.Exp(0.9 * rng.NormFloat64())
+		p.taste[i] = math.Exp(tasteSpread * (p.bent[groupOf[i]] + math.Sqrt(1-bentShare)*rng.NormFloat64()))
 	}
 	order := make([]int, len(categories))
 	for i := range order {
@@ -165,17 +171,38 @@ func (p *person) habits(rng *rand.Rand, life *life) {
 		if s.purpose == schoolRun {
 			p.clock[i] = s.hour + 0.1*rng.NormFloat64() // the bell rings for all
 		}
+		fond := p.fondness(s.purpose)
 		for day := range p.habit[i] {
 			if !s.on.has(time.Weekday(day)) {
 				continue
 			}
-			rare := rareShare * s.chance
+			chance := min(s.chance*fond, habitual)
+			rare := rareShare * chance
 			p.habit[i][day] = rare
-			if rng.Float64()*(habitual-rare) < s.chance-rare { // so that the mean is s.chance
+			if rng.Float64()*(habitual-rare) < chance-rare { // so that the mean is chance
 				p.habit[i][day] = habitual
 			}
 		}
 	}
+}
+
+// fondness returns the factor of taste on how often a person does a thing, about 1
+// on average over people.
+func (p *person) fondness(purpose purpose) float64 {
+	if functional(purpose) {
+		return 1
+	}
+	sum, weight := 0.0, 0.0
+	for _, category := range servers[purpose] {
+		for _, s := range categories[category].serves {
+			if s.purpose == purpose {
+				sum += s.weight * math.Log(p.taste[category])
+				weight += s.weight
+			}
+		}
+	}
+	const spread = habitTaste * tasteSpread
+	return math.Exp(habitTaste*sum/weight - spread*spread*(1+bentShare)/4)
 }
 
 // plan puts trips into the calendar, at least five days apart.

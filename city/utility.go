@@ -24,10 +24,10 @@ const (
 	baseUtility      = -0.65
 	tasteWeight      = 1
 	tasteLimit       = 1.8
-	attributeWeight  = 1.7
-	popularityWeight = 0.35
+	attributeWeight  = 2.5
+	popularityWeight = 0.4
 	popularityLimit  = 2.5
-	distanceWeight   = 0.45
+	distanceWeight   = 0.5
 	fitWeight        = 0.6
 	closedPenalty    = -1.2
 	holidayBonus     = 0.8
@@ -57,10 +57,10 @@ func (t terms) sum() float64 {
 //	relevance = 1/(1+exp(-U))
 //	U = -0.65
 //	  + ln(taste of the category), at most 1.8 either way
-//	  + 1.7 Config.Taste * the sum over the place's attributes of a liking: 0.7 to
-//	    1.3 for what he likes, -0.7 to -1.3 for what he dislikes, else 0
-//	  + 0.35 popularity: -ln(rank/n)-1 within category and town, at most 2.5
-//	  - 0.45 ln(1 + km/0.5)
+//	  + 2.5 Config.Taste * the sum over the place's attributes of a liking: 0.8 to
+//	    1.2 for what he likes, -0.8 to -1.2 for what he dislikes, else 0
+//	  + 0.4 popularity: -ln(rank/n)-1 within category and town, at most 2.5
+//	  - 0.5 ln(1 + km/0.5)
 //	  + 0.6 ln((0.06 + d)/(0.06 + 0.3)), d: how much what the place serves is wanted now
 //	  - 1.2 if it is closed
 //	  + status: in another town, or for a coming trip's town: +0.8 for sights,

@@ -26,7 +26,7 @@ const (
 	noiseKM = 0.06
 	// drawTries is how many places are considered before an outing is dropped
 	// because none is open.
-	drawTries = 8
+	drawTries = 16
 	// lookAheadDays is how long before a trip its places are looked up.
 	lookAheadDays = 4
 	// earliestStop is the hour before which nobody ends a run of lively days,
