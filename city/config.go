@@ -41,7 +41,7 @@ type Mix struct {
 	Parent   float64 `yaml:"parent"`
 	NightOwl float64 `yaml:"night_owl"`
 	Retiree  float64 `yaml:"retiree"`
-	Tourist  float64 `yaml:"tourist"` // lives in the other town, comes to the main one
+	Tourist  float64 `yaml:"tourist"` // lives in another town, comes to the main one
 }
 
 // DefaultConfig is the city of the quickstart: 2,000 people and 3,000 places

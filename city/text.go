@@ -68,8 +68,10 @@ func reviews(rng *rand.Rand, s *spot) []string {
 		i := rng.IntN(len(said))
 		said[i] = append(said[i], strings.ToUpper(text[:1])+text[1:])
 	}
+	usual := chatter[groupOf[s.category]]
+	first := rng.IntN(len(usual))
 	for i := range said {
-		said[i] = append(said[i], pick(rng, chatter[groupOf[s.category]])+".")
+		said[i] = append(said[i], usual[(first+i)%len(usual)]+".")
 	}
 	for a := range attributes {
 		mention, again, x := rng.Float64(), rng.Float64(), rng.Float64()

@@ -77,10 +77,7 @@ func TestWhatAClickDependsOn(t *testing.T) {
 				for name, form := range forms {
 					row[name] = append(row[name], form(v, s, v.terms(number[s.POI])))
 				}
-				y = append(y, 0)
-				if s.Clicked {
-					y[i] = 1
-				}
+				y = append(y, map[bool]float64{true: 1}[s.Clicked])
 			}
 			for name := range forms {
 				scores[name] = append(scores[name], row[name])
