@@ -14,6 +14,7 @@ import (
 
 	"github.com/whereto/whereto/batch"
 	"github.com/whereto/whereto/evidence"
+	"github.com/whereto/whereto/media"
 	"github.com/whereto/whereto/pipeline"
 	"github.com/whereto/whereto/recommend"
 	"github.com/whereto/whereto/spacetime"
@@ -40,6 +41,7 @@ type Recipe struct {
 	// Of post-training (package tune); pre-training reads none of these.
 	Feed        batch.FeedConfig     `yaml:"feed"`
 	Tune        spacetime.TuneConfig `yaml:"tune"`
+	Media       media.Config         `yaml:"media"`
 	Preferences Preferences          `yaml:"preferences"`
 }
 
@@ -91,8 +93,15 @@ func (p Preferences) Validate() error {
 func Default() Recipe {
 	return Recipe{Name: "whereto", Data: pipeline.Default(), Evidence: evidence.Default(), Batch: batch.Default(),
 		Model: spacetime.Default(), Training: training.Defaults(), Recommend: recommend.Default(),
-		Feed: batch.DefaultFeed(), Tune: spacetime.DefaultTune(),
+		Feed: batch.DefaultFeed(), Tune: spacetime.DefaultTune(), Media: noMedia(),
 		Preferences: Preferences{Positives: 4, Negatives: 8, Targets: 4000, Feed: 1}}
+}
+
+// noMedia leaves text and images out unless a recipe asks for them.
+func noMedia() media.Config {
+	c := media.Default()
+	c.Kind = media.None
+	return c
 }
 
 // Load reads a recipe file and applies settings of the form path.to.key=value.
@@ -152,7 +161,7 @@ func over(r Recipe, data []byte, sets []string) (*Recipe, error) {
 
 // Validate checks every part and what must agree between parts.
 func (r *Recipe) Validate() error {
-	for _, v := range []interface{ Validate() error }{r.Data, r.Evidence, r.Batch, r.Model, r.Recommend, r.Measure, r.Feed, r.Tune, r.Preferences} {
+	for _, v := range []interface{ Validate() error }{r.Data, r.Evidence, r.Batch, r.Model, r.Recommend, r.Measure, r.Feed, r.Tune, r.Media, r.Preferences} {
 		if err := v.Validate(); err != nil {
 			return err
 		}
