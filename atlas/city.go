@@ -17,9 +17,6 @@ const (
 	addressed = 1500
 )
 
-// dull are groups of which a card would say little.
-var dull = []string{"Home", "Work", mobility.Other}
-
 // OfCity looks at a city: all its people, or 4,000 spread evenly over them, and
 // all its places, or 20,000. reference may be nil. The error is that of the
 // context or of the city's own log.
@@ -32,8 +29,11 @@ func OfCity(ctx context.Context, title string, c *city.City, facts []Fact, refer
 		}
 		u := i * c.Users() / people
 		actions, impressions := c.Live(u)
-		if err := g.Person(c.Profile(u), c.Likes(u), actions, impressions); err != nil {
+		if err := g.Person(c.Profile(u), c.Likes(u), actions); err != nil {
 			return Input{}, err
+		}
+		for i := range impressions {
+			g.Impression(&impressions[i])
 		}
 	}
 	in, err := g.Input()
@@ -58,7 +58,7 @@ func OfCity(ctx context.Context, title string, c *city.City, facts []Fact, refer
 
 // cityCards are popular places, those with hidden attributes before others.
 func cityCards(c *city.City, g *Gather) []Card {
-	wanted := g.Popular(4*shownCards, dull...)
+	wanted := g.Popular(4 * shownCards)
 	at := make(map[string]int, len(wanted))
 	for _, id := range wanted {
 		at[id] = -1
@@ -68,21 +68,28 @@ func cityCards(c *city.City, g *Gather) []Card {
 			at[c.Places[i].ID] = i
 		}
 	}
-	var telling, plain []Card
+	var cards []Card
 	for _, id := range wanted {
-		i := at[id]
-		if i < 0 {
-			continue
-		}
-		card := Card{Place: c.Places[i], Details: c.Details(i), Attributes: c.Attributes(i), Stays: g.Stays(id)}
-		if len(card.Attributes) > 0 {
-			telling = append(telling, card)
-		} else {
-			plain = append(plain, card)
+		if i := at[id]; i >= 0 {
+			cards = append(cards, Card{Place: c.Places[i], Details: c.Details(i), Attributes: c.Attributes(i), Stays: g.Stays(id)})
 		}
 	}
-	cards := append(telling, plain...)
-	return cards[:min(len(cards), shownCards)]
+	return Telling(cards)
+}
+
+// Telling picks the cards of a page: those with hidden attributes before others,
+// else in their order.
+func Telling(cards []Card) []Card {
+	var first, rest []Card
+	for _, c := range cards {
+		if len(c.Attributes) > 0 {
+			first = append(first, c)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	first = append(first, rest...)
+	return first[:min(len(first), shownCards)]
 }
 
 // Sample returns at most n places spread evenly over the list.

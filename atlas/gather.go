@@ -46,22 +46,22 @@ func NewGather(title string) *Gather {
 		kinds: map[string]int{}, types: map[string]int{}}
 }
 
-// Person adds one person: all his actions and impressions. likes are his true
-// hidden tastes, if they are known. On an error nothing of him is counted.
-func (g *Gather) Person(profile poi.Profile, likes []string, actions []poi.Action, impressions []poi.Impression) error {
+// Person adds one person: all his actions. likes are his true hidden tastes, if
+// they are known. On an error nothing of him is counted.
+func (g *Gather) Person(profile poi.Profile, likes []string, actions []poi.Action) error {
 	if err := g.laws.Add(actions); err != nil {
 		return err
 	}
 	for i := range actions {
 		g.action(&actions[i])
 	}
-	for i := range impressions {
-		g.feed.add(&impressions[i])
-	}
 	g.day(profile, likes, actions)
 	g.users++
 	return nil
 }
+
+// Impression adds an impression; it is not kept.
+func (g *Gather) Impression(im *poi.Impression) { g.feed.add(im) }
 
 // action counts where and when.
 func (g *Gather) action(a *poi.Action) {
@@ -185,15 +185,18 @@ func (g *Gather) chosenDays() []Day {
 	return out[:min(len(out), shownDays)]
 }
 
+// dull are groups of which a card would say little.
+var dull = []string{"Home", "Work", mobility.Other}
+
 // Popular returns the ids of well visited places for cards: the most visited of
 // every group of categories, the groups with the most stays first, then the
-// second most visited, and so on; n at most. Groups named skip are left out.
-func (g *Gather) Popular(n int, skip ...string) []string {
+// second most visited, and so on; n at most. Homes and workplaces are left out.
+func (g *Gather) Popular(n int) []string {
 	stays, byGroup := map[string]int{}, map[string][]*spot{}
 	for _, id := range slices.Sorted(maps.Keys(g.spots)) {
 		s := g.spots[id]
 		group := mobility.Group(s.category)
-		if slices.Contains(skip, group) {
+		if slices.Contains(dull, group) {
 			continue
 		}
 		stays[group] += s.stays

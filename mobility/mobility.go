@@ -134,8 +134,11 @@ func chronological(dst, actions []poi.Action) []poi.Action {
 			dst = append(dst, actions[i])
 		}
 	}
-	slices.SortStableFunc(dst, func(a, b poi.Action) int {
+	byTime := func(a, b poi.Action) int {
 		return cmp.Or(cmp.Compare(a.TimeMS, b.TimeMS), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.POI, b.POI))
-	})
+	}
+	if !slices.IsSortedFunc(dst, byTime) { // most logs are, and actions are large
+		slices.SortStableFunc(dst, byTime)
+	}
 	return dst
 }

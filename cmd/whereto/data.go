@@ -22,7 +22,7 @@ var _ = register(newDataCmd)
 // newDataCmd returns `whereto data`: look at, convert and simulate logs.
 func newDataCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "data", Short: "Describe, import and simulate action logs"}
-	cmd.AddCommand(newDataDescribeCmd(), newDataImportCmd(), newDataSynthCmd())
+	cmd.AddCommand(newDataDescribeCmd(), newDataImportCmd(), newDataSynthCmd(), newDataLawsCmd(), newDataMapCmd())
 	return cmd
 }
 
