@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-huggingface/tokenizers/hftokenizer"
@@ -35,10 +36,12 @@ const (
 )
 
 // Lengths and sizes of the batches a graph is compiled for: a text goes to the
-// shortest bucket that holds it, and a batch holds about tokensPerBatch tokens.
+// shortest bucket that holds it, and a batch holds about tokensPerBatch tokens, or
+// tokensPerFew if that is enough for the texts left.
 const (
 	firstBucket    = 16
 	tokensPerBatch = 2048
+	tokensPerFew   = 256
 )
 
 // local runs a sentence encoder of the BERT family (BERT, MiniLM, E5, BGE): the
@@ -130,10 +133,13 @@ func (l *local) Encode(ctx context.Context, items []Item) ([][]float32, error) {
 			return nil, fmt.Errorf("media: local: stopped: %w", context.Cause(ctx))
 		}
 		length := l.bucket(len(ids[order[0]]))
-		size := max(1, tokensPerBatch/length)
-		n := 0
-		for n < min(size, len(order)) && len(ids[order[n]]) <= length {
+		n, most := 0, max(1, tokensPerBatch/length)
+		for n < min(most, len(order)) && len(ids[order[n]]) <= length {
 			n++
+		}
+		size := max(1, tokensPerFew/length)
+		if n > size {
+			size = most
 		}
 		if err := l.forward(order[:n], ids, length, size, out); err != nil {
 			return nil, fmt.Errorf("media: local: %w", err)
@@ -145,11 +151,22 @@ func (l *local) Encode(ctx context.Context, items []Item) ([][]float32, error) {
 
 // tokens cuts a long text but keeps the model's closing mark.
 func (l *local) tokens(text string) []int {
-	ids := l.tokenizer.Encode(l.prefix + cut(text, l.maxText))
+	ids := l.tokenizer.Encode(withoutFormat(l.prefix + cut(text, l.maxText)))
 	if len(ids) > l.maxTokens {
 		ids = append(ids[:l.maxTokens-1], ids[len(ids)-1])
 	}
 	return ids
+}
+
+// withoutFormat drops invisible characters (Unicode categories Cf and Co), as the
+// reference tokenizer does and the library here does not.
+func withoutFormat(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.Cf, unicode.Co) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // bucket returns the shortest compiled length that holds n tokens.
