@@ -59,6 +59,8 @@ func TestDataAndIndexCommands(t *testing.T) {
 		{"import", "data import LOG --out @/toy -o json", `"rejected": 1`, "wrote @/toy"},
 		{"describe the folder", "data describe @/toy", "toy, protocol", ""},
 		{"synth", "data synth --users 20 --pois 300 --days 14 --out @/city", "", "places.geojson (300 places)"},
+		{"synth with impressions", "data synth --users 40 --pois 300 --days 21 --impressions 5 --no-images --out @/asked", "", "next: whereto data describe @/asked"},
+		{"describe impressions", "data describe @/asked --min-poi 2", "Requests without a click", "reading impressions of"},
 		{"build", "index build LOG --out @/toy.index", "block", "wrote @/toy.index"},
 		{"show", "index show @/toy.index", "block", ""},
 		{"show as JSON", "index show @/toy.index -o json", `"places": 5`, ""},
@@ -115,6 +117,45 @@ func TestDescribeJSON(t *testing.T) {
 	// 288 train check-ins less the first of 6 trajectories, all of which end in test.
 	if targets["train"] != 282.0 || targets["validation"] != 0.0 || targets["test"] != 6.0 {
 		t.Errorf("targets are %v, want 282, 0, 6", targets)
+	}
+}
+
+// A log of impressions beside a log of actions is one more object of the JSON, and
+// a bad row of it goes to the same reject file.
+func TestDescribeImpressions(t *testing.T) {
+	log, dir := toyLog(t), t.TempDir()
+	shown := testkit.WriteFile(t, "shown.csv", "id,user,time,poi,clicked,offset_min\n"+
+		"i1,u0,2024-05-10T12:00:00Z,p0,1,-240\ni1,u0,2024-05-10T12:00:00Z,p1,0,-240\ni1,u0,2024-05-10T12:00:00Z,p2,perhaps,-240\n"+
+		"i2,who,2024-05-10T12:00:00Z,p0,1,-240\n")
+	rejects := filepath.Join(dir, "bad.jsonl")
+	args := []string{"data", "describe", log, "--impressions", shown, "--progress", "none"}
+	stdout, stderr, status := runArgs(t, append(args, "-o", "json", "--rejects", rejects)...)
+	if status != 0 {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	var got struct {
+		Checkins    int
+		Impressions pipeline.FeedReport
+	}
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
+		t.Fatalf("%v in %s", err, stdout)
+	}
+	im := got.Impressions
+	if got.Checkins != 360 || im.Read != 2 || im.Requests.Train != 1 || im.Clicks.Train != 1 || im.Rejected != 1 || im.Dropped.UnknownUser != 1 {
+		t.Errorf("%d check-ins, impressions %+v", got.Checkins, im)
+	}
+	text, err := os.ReadFile(rejects)
+	if err != nil || !strings.Contains(string(text), source.ReasonClicked) || !strings.Contains(string(text), source.ReasonSwapped) {
+		t.Errorf("rejects %s, error %v", text, err)
+	}
+	stdout, stderr, status = runArgs(t, args...)
+	if status != 0 || !strings.Contains(stdout, "protocol last-of-trajectory") || !strings.Contains(stdout, "Impressions of shown.csv") {
+		t.Errorf("status %d: %s\n%s", status, stderr, stdout)
+	}
+	none := testkit.WriteFile(t, "none.csv", "id,user,time,poi,clicked,offset_min\ni1,u0,2024-05-10T12:00:00Z,p0,0,-240\n")
+	stdout, stderr, status = runArgs(t, "data", "describe", log, "--impressions", none)
+	if status != 1 || stdout != "" || !strings.Contains(stderr, "none of the 1 candidates of the log is clicked") {
+		t.Errorf("status %d, %q: %s", status, stdout, stderr)
 	}
 }
 
