@@ -14,10 +14,13 @@ type FeedConfig struct {
 	Requests int `yaml:"requests"` // requests of one user that share a window, M
 	Options  int `yaml:"options"`  // most candidates of a request, C
 	Size     int `yaml:"size"`     // windows of a batch, B
+	// Until is the share of the training requests, earliest first, that a stage learns
+	// from. The rest can teach a ranker how far to trust the stage's scores.
+	Until float64 `yaml:"until"`
 }
 
 // DefaultFeed holds the candidates of a usual request.
-func DefaultFeed() FeedConfig { return FeedConfig{Requests: 4, Options: 16, Size: 8} }
+func DefaultFeed() FeedConfig { return FeedConfig{Requests: 4, Options: 16, Size: 8, Until: 1} }
 
 // Validate reports the first value out of range.
 func (c FeedConfig) Validate() error {
@@ -28,6 +31,8 @@ func (c FeedConfig) Validate() error {
 		return fmt.Errorf("feed.options is %d, want 2 to 1024", c.Options)
 	case c.Size < 1 || c.Size > 65536:
 		return fmt.Errorf("feed.size is %d, want 1 to 65536", c.Size)
+	case !(c.Until > 0 && c.Until <= 1):
+		return fmt.Errorf("feed.until is %g, want more than 0 and at most 1", c.Until)
 	}
 	return nil
 }

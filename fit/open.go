@@ -48,7 +48,26 @@ func (t *Trained) Close() error { return t.Run.Close() }
 // Open loads a run folder and the data its recipe names. Data or an index other
 // than those of training, and weights of another network, give run.ErrMismatch
 // with both fingerprints; a folder that was not finished gives run.ErrIncomplete.
-func Open(ctx context.Context, dir string, o OpenOptions) (t *Trained, err error) {
+func Open(ctx context.Context, dir string, o OpenOptions) (*Trained, error) {
+	if o.Checkpoint == "" {
+		o.Checkpoint = run.Best
+	}
+	t, err := OpenParts(ctx, dir, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.checkWeights(o.Backend); err != nil {
+		return nil, errors.Join(fmt.Errorf("open run %s, checkpoint %s: %w", dir, o.Checkpoint, err), t.Close())
+	}
+	if t.Predictor, err = t.Assembly.Predictor(t.Recipe.Name, o.Backend, t.Store); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
+}
+
+// OpenParts is Open without a predictor, and without asking whether the weights are
+// those of a generator: for runs of post-training.
+func OpenParts(ctx context.Context, dir string, o OpenOptions) (t *Trained, err error) {
 	if o.Checkpoint == "" {
 		o.Checkpoint = run.Best
 	}
@@ -85,14 +104,7 @@ func Open(ctx context.Context, dir string, o OpenOptions) (t *Trained, err error
 		return nil, err
 	}
 	t.Store = t.NewStore()
-	if err := ck.Restore(t.Store, training.IsModelPath); err != nil {
-		return nil, err
-	}
-	if err := t.checkWeights(o.Backend); err != nil {
-		return nil, fmt.Errorf("open run %s, checkpoint %s: %w", dir, o.Checkpoint, err)
-	}
-	t.Predictor, err = t.Assembly.Predictor(rec.Name, o.Backend, t.Store)
-	return t, err
+	return t, ck.Restore(t.Store, training.IsModelPath)
 }
 
 // Recipe reads the resolved recipe of a run folder.

@@ -16,6 +16,7 @@ import (
 	"github.com/whereto/whereto/evidence"
 	"github.com/whereto/whereto/media"
 	"github.com/whereto/whereto/pipeline"
+	"github.com/whereto/whereto/ranker"
 	"github.com/whereto/whereto/recommend"
 	"github.com/whereto/whereto/spacetime"
 	"github.com/whereto/whereto/training"
@@ -43,6 +44,7 @@ type Recipe struct {
 	Tune        spacetime.TuneConfig `yaml:"tune"`
 	Media       media.Config         `yaml:"media"`
 	Preferences Preferences          `yaml:"preferences"`
+	Ranker      ranker.Config        `yaml:"ranker"`
 }
 
 // Measure bounds how many targets are measured, evenly spaced; 0 is all of them.
@@ -94,7 +96,7 @@ func Default() Recipe {
 	return Recipe{Name: "whereto", Data: pipeline.Default(), Evidence: evidence.Default(), Batch: batch.Default(),
 		Model: spacetime.Default(), Training: training.Defaults(), Recommend: recommend.Default(),
 		Feed: batch.DefaultFeed(), Tune: spacetime.DefaultTune(), Media: noMedia(),
-		Preferences: Preferences{Positives: 4, Negatives: 8, Targets: 4000, Feed: 1}}
+		Preferences: Preferences{Positives: 4, Negatives: 8, Targets: 4000, Feed: 1}, Ranker: ranker.Default()}
 }
 
 // noMedia leaves text and images out unless a recipe asks for them.
@@ -161,7 +163,7 @@ func over(r Recipe, data []byte, sets []string) (*Recipe, error) {
 
 // Validate checks every part and what must agree between parts.
 func (r *Recipe) Validate() error {
-	for _, v := range []interface{ Validate() error }{r.Data, r.Evidence, r.Batch, r.Model, r.Recommend, r.Measure, r.Feed, r.Tune, r.Media, r.Preferences} {
+	for _, v := range []interface{ Validate() error }{r.Data, r.Evidence, r.Batch, r.Model, r.Recommend, r.Measure, r.Feed, r.Tune, r.Media, r.Preferences, r.Ranker} {
 		if err := v.Validate(); err != nil {
 			return err
 		}

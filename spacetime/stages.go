@@ -17,11 +17,12 @@ const (
 	StageEmbed = "embed" // embedding-based ranking SFT (paper section 3.2.2)
 	StageRank  = "rank"  // generative ranking SFT (paper section 3.2.2)
 	StageAlign = "align" // DPO alignment (paper section 3.2.3)
+	StageBase  = "base"  // the ordinary click model (package ranker), no stage of this network
 )
 
 // TuneConfig is the head and the loss of a stage.
 type TuneConfig struct {
-	Stage string `yaml:"stage"` // embed, rank or align; empty in a recipe of pre-training
+	Stage string `yaml:"stage"` // embed, rank, align or base; empty in a recipe of pre-training
 	// Scratch starts from fresh weights instead of the pre-trained ones: the
 	// ablation row "from scratch".
 	Scratch bool `yaml:"scratch"`
@@ -43,8 +44,8 @@ func DefaultTune() TuneConfig {
 // Validate reports the first value out of range.
 func (c TuneConfig) Validate() error {
 	switch {
-	case c.Stage != "" && c.Stage != StageEmbed && c.Stage != StageRank && c.Stage != StageAlign:
-		return fmt.Errorf("tune.stage is %q, want embed, rank or align", c.Stage)
+	case c.Stage != "" && c.Stage != StageEmbed && c.Stage != StageRank && c.Stage != StageAlign && c.Stage != StageBase:
+		return fmt.Errorf("tune.stage is %q, want embed, rank, align or base", c.Stage)
 	case c.Dim < 1 || c.Dim > 4096:
 		return fmt.Errorf("tune.dim is %d, want 1 to 4096", c.Dim)
 	case !(c.Tau > 0 && c.Tau <= 100):

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/whereto/whereto/batch"
@@ -55,11 +54,11 @@ func (a *Assembly) Explainer(backend compute.Backend, store *model.Store, encode
 	if a.Media != nil && (encoder == nil || len(details) != len(a.Dataset.Places)) {
 		return nil, fmt.Errorf("explain: the run sees text and images, so an encoder and the details of all %d places are needed: %w", len(a.Dataset.Places), poi.ErrBadInput)
 	}
-	r, err := a.Ranker("explained", backend, store)
+	s, err := a.scorer("explained", backend, store)
 	if err != nil {
 		return nil, err
 	}
-	return &Explainer{a: a, scorer: r.(*scorer), encoder: encoder, details: details}, nil
+	return &Explainer{a: a, scorer: s, encoder: encoder, details: details}, nil
 }
 
 // Explain attributes the score of one place at a request; the place need not be
@@ -167,25 +166,14 @@ func (e *Explainer) scores(ctx context.Context, rows []batch.FeedRow, shown batc
 			return nil, err
 		}
 		part := rows[from:min(from+size, len(rows))]
-		b := e.a.Encoder.EncodeFeed(part, batch.Shape{B: size, N: e.a.Recipe.Batch.Window, M: 1, C: e.a.Recipe.Feed.Options}, shown)
-		in := make([]any, len(b.Arrays))
-		for i, x := range b.Arrays {
-			in[i] = tensorOf(x)
-		}
-		res, err := e.call(in)
+		res, err := e.scorer.call(e.a.encode(part, e.a.Recipe.Feed.Options, shown))
 		if err != nil {
 			return nil, fmt.Errorf("explain: %w", err)
 		}
 		flat, width := floats(res[0])
 		for i := range part {
-			out = append(out, float64(flat[i*width]))
+			out = append(out, float64(flat[i*e.a.Recipe.Feed.Requests*width]))
 		}
 	}
 	return out, nil
-}
-
-func (e *Explainer) call(in []any) ([]*tensors.Tensor, error) {
-	e.scorer.mu.Lock()
-	defer e.scorer.mu.Unlock()
-	return e.scorer.exec.Call(in...)
 }

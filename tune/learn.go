@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/gomlx/compute"
@@ -24,8 +25,12 @@ func (a *Assembly) tasks(ctx context.Context, backend compute.Backend, store *mo
 		return a.preferences(ctx, backend, store, say)
 	}
 	var out []batch.FeedTask
+	end := a.until()
 	for _, at := range a.Feed.ByTag[poi.Train] {
 		q := &a.Feed.Requests[at]
+		if q.TimeMS > end {
+			continue
+		}
 		// InfoNCE has nothing to tell apart without a click and a miss; the binary loss
 		// learns from every request.
 		if a.Recipe.Tune.Stage == spacetime.StageEmbed && !mixed(q) {
@@ -37,6 +42,19 @@ func (a *Assembly) tasks(ctx context.Context, backend compute.Backend, store *mo
 		return nil, fmt.Errorf("%d impressions of the training period have none with both a click and a place without one: %w", len(a.Feed.ByTag[poi.Train]), poi.ErrEmpty)
 	}
 	return out, nil
+}
+
+// until is the instant of the last training request that the stage learns from.
+func (a *Assembly) until() int64 {
+	times := make([]int64, 0, len(a.Feed.ByTag[poi.Train]))
+	for _, at := range a.Feed.ByTag[poi.Train] {
+		times = append(times, a.Feed.Requests[at].TimeMS)
+	}
+	if len(times) == 0 {
+		return 0
+	}
+	slices.Sort(times)
+	return times[max(0, int(math.Ceil(a.Recipe.Feed.Until*float64(len(times))))-1)]
 }
 
 func mixed(q *poi.Request) bool {
@@ -94,10 +112,13 @@ func (a *Assembly) Samples(say pipeline.Progress) ([]align.Sample, error) {
 		if say != nil {
 			say(fmt.Sprintf("%d of %d requests have preferences, %d pairs", counts.Used, counts.Requests, counts.Pairs))
 		}
-		for i := range list {
-			list[i].Weight *= p.Feed
+		end := a.until()
+		for _, s := range list {
+			if s.Request.TimeMS <= end {
+				s.Weight *= p.Feed
+				out = append(out, s)
+			}
 		}
-		out = list
 	}
 	if p.Rules != "" {
 		list, err := a.targeted(seed, say)

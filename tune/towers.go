@@ -106,8 +106,8 @@ func (t *Towers) Users(ctx context.Context, requests []*poi.Request) ([]float32,
 		bare[i] = &c
 	}
 	out := make([]float32, len(requests)*dim)
-	err := t.a.each(ctx, bare, func(from int, part []*poi.Request, _ int) error {
-		in := t.a.encode(part, 1)
+	asks := t.a.Recipe.Feed.Requests
+	err := t.a.each(ctx, bare, func(part []bundle, in []any, _ int) error {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		res, err := t.users.Call(in...)
@@ -115,7 +115,11 @@ func (t *Towers) Users(ctx context.Context, requests []*poi.Request) ([]float32,
 			return fmt.Errorf("%s: vectors of users: %w", t.name, err)
 		}
 		flat, _ := floats(res[0])
-		copy(out[from*dim:(from+len(part))*dim], flat)
+		for i, w := range part {
+			for m, at := range w.at {
+				copy(out[at*dim:(at+1)*dim], flat[(i*asks+m)*dim:(i*asks+m+1)*dim])
+			}
+		}
 		return nil
 	})
 	return out, err

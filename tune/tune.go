@@ -17,6 +17,7 @@ package tune
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/gomlx/compute"
@@ -52,8 +53,8 @@ type Options struct {
 // Assemble joins the data of a base with a recipe of post-training. The recipe was
 // read over the base's own (recipe.Over).
 func Assemble(ctx context.Context, base *fit.Assembly, rec *recipe.Recipe, o Options) (*Assembly, error) {
-	if rec.Tune.Stage == "" {
-		return nil, fmt.Errorf("recipe %s has no tune.stage: %w; it is a recipe of pre-training", rec.Name, poi.ErrBadInput)
+	if s := rec.Tune.Stage; s == "" || s == spacetime.StageBase {
+		return nil, fmt.Errorf("recipe %s is of stage %q: %w; a network is post-trained by embed, rank or align", rec.Name, s, poi.ErrBadInput)
 	}
 	feed, counts, err := pipeline.LoadFeed(ctx, rec.Data, base.Dataset, o.Progress)
 	if err != nil {
@@ -174,10 +175,18 @@ func (t *Trained) Close() error { return t.Base.Close() }
 // Open loads the run folder of a stage. A folder of pre-training gives the align
 // stage on its plain weights: the row "pre-trained" of a table.
 func Open(ctx context.Context, dir string, fo fit.OpenOptions, o Options) (*Trained, error) {
-	base, err := fit.Open(ctx, dir, fo)
+	base, err := fit.OpenParts(ctx, dir, fo)
 	if err != nil {
 		return nil, err
 	}
+	t, err := open(ctx, base, o)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open run %s: %w", dir, err), base.Close())
+	}
+	return t, nil
+}
+
+func open(ctx context.Context, base *fit.Trained, o Options) (*Trained, error) {
 	rec := base.Recipe
 	if rec.Tune.Stage == "" {
 		copied := *rec
@@ -185,21 +194,16 @@ func Open(ctx context.Context, dir string, fo fit.OpenOptions, o Options) (*Trai
 	}
 	a, err := Assemble(ctx, base.Assembly, rec, o)
 	if err != nil {
-		base.Close()
-		return nil, fmt.Errorf("open run %s: %w", dir, err)
+		return nil, err
 	}
-	t := &Trained{Assembly: a, Base: base, Store: base.Store}
-	if err := a.complete(t.Store); err != nil {
-		base.Close()
-		return nil, fmt.Errorf("open run %s: %w", dir, err)
-	}
-	return t, nil
+	return &Trained{Assembly: a, Base: base, Store: base.Store}, a.complete(base.Store)
 }
 
-// complete checks that the weights hold the stage's own head, which would else be
-// drawn at random without a word.
+// complete checks that the weights hold all that the stage reads: what is lacking
+// would else be drawn at random without a word.
 func (a *Assembly) complete(store *model.Store) error {
-	want := map[string][]string{spacetime.StageEmbed: {"embed/user", "embed/place"}, spacetime.StageRank: {"rank/out", "rank/bias"}}[a.Recipe.Tune.Stage]
+	want := map[string][]string{spacetime.StageEmbed: {"embed/user", "embed/place"}, spacetime.StageRank: {"rank/out", "rank/bias"},
+		spacetime.StageAlign: {"kind", "place"}}[a.Recipe.Tune.Stage]
 	if a.Media != nil {
 		want = append(want, "media/map")
 	}

@@ -49,14 +49,20 @@ func newEvalCmd() *cobra.Command {
 	part := &enum{poi.Test.String(), []string{poi.Validation.String(), poi.Test.String()}}
 	protocol := &enum{"", split.Protocols()}
 	output := &enum{"table", []string{"table", "json", "markdown"}}
+	on := &enum{"targets", []string{"targets", "impressions"}}
+	var saved bool
 	cmd := &cobra.Command{
 		Use:   "eval RUN...",
 		Short: "Measure trained runs and the floors on the same rows",
 		Long: "Measure runs and all floors on the same rows, print one table, and write\n" +
 			"eval-SPLIT.json and predictions-SPLIT.jsonl into each run folder (with another\n" +
 			"--protocol its name is part of theirs). Choose settings on validation only: each\n" +
-			"look at the test split is noted in the run folder, and `whereto audit` reads the note.",
-		Example: "  whereto eval runs/nyc-s1\n  whereto eval runs/nyc-s1 runs/nyc-s2 runs/nyc-s3 -o markdown",
+			"look at the test split is noted in the run folder, and `whereto audit` reads the note.\n\n" +
+			"On impressions the runs rank what was shown: AUC over all candidates and within\n" +
+			"requests, beside the ceiling where a simulated log knows it. The first run is the\n" +
+			"one that the others are compared with; runs of one recipe are its seeds.",
+		Example: "  whereto eval runs/nyc-s1\n  whereto eval runs/nyc-s1 runs/nyc-s2 runs/nyc-s3 -o markdown\n" +
+			"  whereto eval --on impressions runs/city-base-s1 runs/city-rank-s1",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			backend, err := openEngine(cmd)
@@ -64,6 +70,14 @@ func newEvalCmd() *cobra.Command {
 				return err
 			}
 			defer backend.Finalize()
+			if on.value == "impressions" {
+				s := &shownRuns{cmd: cmd, backend: backend, from: &from, tag: tagOf(part.value), saved: saved}
+				res, err := s.table(args)
+				if err != nil {
+					return err
+				}
+				return writeRanks(cmd.OutOrStdout(), res, output.value)
+			}
 			o := from.options(cmd, backend)
 			o.Protocol = protocol.value
 			all := evaluated{}
@@ -78,6 +92,8 @@ func newEvalCmd() *cobra.Command {
 	from.bind(cmd)
 	f := cmd.Flags()
 	f.Var(part, "split", "validation or test")
+	f.Var(on, "on", "targets: where people went; impressions: what they clicked of what was shown")
+	f.BoolVar(&saved, "saved", false, "impressions: take the scores that an earlier call left in the run folders")
 	f.Var(protocol, "protocol", "pose the questions of another protocol (default: the run's own)")
 	f.VarP(output, "output", "o", "table, json or markdown")
 	return cmd
@@ -107,15 +123,19 @@ func (e *evaluated) add(ctx context.Context, dir string, o fit.OpenOptions, part
 	return nil
 }
 
+// tagOf is the part of a split by name.
+func tagOf(part string) poi.Tag {
+	if part == poi.Validation.String() {
+		return poi.Validation
+	}
+	return poi.Test
+}
+
 // evaluate scores a run and the floors and writes eval-SPLIT.json and
 // predictions-SPLIT.jsonl. The bootstrap takes the seed of training.
 func evaluate(ctx context.Context, t *fit.Trained, part string) (*eval.Result, error) {
-	tag := poi.Test
-	if part == poi.Validation.String() {
-		tag = poi.Validation
-	}
 	d := t.Questions
-	res, preds, err := eval.Run(ctx, d, tag, t.Predictor, baseline.All(d), eval.Options{Seed: t.Recipe.Training.Seed, Rows: t.Recipe.Measure.Test})
+	res, preds, err := eval.Run(ctx, d, tagOf(part), t.Predictor, baseline.All(d), eval.Options{Seed: t.Recipe.Training.Seed, Rows: t.Recipe.Measure.Test})
 	if err != nil {
 		return nil, err
 	}

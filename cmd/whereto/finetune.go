@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -41,6 +42,7 @@ func newFinetuneCmd() *cobra.Command {
 	} {
 		cmd.AddCommand(newStageCmd(s.stage, s.short))
 	}
+	cmd.AddCommand(newBaseCmd())
 	return cmd
 }
 
@@ -96,6 +98,7 @@ type staging struct {
 	resume  bool
 	base    *fit.Trained
 	rec     *recipe.Recipe
+	with    []string // base stage: runs whose scores become features
 }
 
 // open loads the base and reads the recipe over its own.
@@ -121,7 +124,7 @@ func (s *staging) open(dir, checkpoint, name string, from *recipeFlags) error {
 	if from.data != nil {
 		o.Data = s.rec.Data.Paths
 	}
-	s.base, err = fit.Open(s.cmd.Context(), dir, o)
+	s.base, err = fit.OpenParts(s.cmd.Context(), dir, o)
 	return err
 }
 
@@ -132,6 +135,7 @@ type origin struct {
 	RecipeHash string    `json:"recipe_hash"`
 	Step       int       `json:"step"`
 	Scratch    bool      `json:"scratch"`
+	With       []string  `json:"with,omitempty"` // base stage: runs whose scores are features
 }
 
 // train runs the stage into its folder, or goes on with the run there.
@@ -150,21 +154,19 @@ func (s *staging) train() (done staged, err error) {
 		}
 	}
 	ctx := s.cmd.Context()
-	a, err := tune.Assemble(ctx, s.base.Assembly, s.rec, tuneOptions(s.cmd, s.backend))
+	o, err := s.options()
 	if err != nil {
 		return done, err
 	}
+	whole := *s.base.Assembly
+	whole.Recipe = s.rec
 	if r == nil {
-		if r, err = newRun(a.Assembly, s.backend, s.out); err != nil {
+		if r, err = newRun(&whole, s.backend, s.out); err != nil {
 			return done, err
 		}
 		defer func() { err = errors.Join(err, r.Close()) }()
 	}
-	if err := errors.Join(completeRun(r, a.Assembly), s.note(r)); err != nil {
-		return done, err
-	}
-	o, err := a.Options(ctx, s.backend, a.Start(s.base.Store), sayTo(s.cmd))
-	if err != nil {
+	if err := errors.Join(completeRun(r, &whole), s.note(r)); err != nil {
 		return done, err
 	}
 	o.Run, o.Resume = r, true
@@ -175,6 +177,19 @@ func (s *staging) train() (done staged, err error) {
 	return done, r.MarkDone()
 }
 
+// options prepares the training of the stage.
+func (s *staging) options() (training.Options, error) {
+	if s.stage == spacetime.StageBase {
+		return s.clickModel()
+	}
+	ctx := s.cmd.Context()
+	a, err := tune.Assemble(ctx, s.base.Assembly, s.rec, tuneOptions(s.cmd, s.backend))
+	if err != nil {
+		return training.Options{}, err
+	}
+	return a.Options(ctx, s.backend, a.Start(s.base.Store), sayTo(s.cmd))
+}
+
 // note writes where the run comes from, or checks it when the run goes on.
 func (s *staging) note(r *run.Run) error {
 	meta := s.base.Run.Meta()
@@ -182,14 +197,22 @@ func (s *staging) note(r *run.Run) error {
 	if err != nil {
 		return err
 	}
-	now := origin{Run: dir, CreatedAt: meta.CreatedAt, RecipeHash: meta.RecipeHash, Step: s.base.State.Step, Scratch: s.rec.Tune.Scratch}
+	var with []string
+	for _, w := range s.with {
+		abs, err := filepath.Abs(w)
+		if err != nil {
+			return err
+		}
+		with = append(with, abs)
+	}
+	now := origin{With: with, Run: dir, CreatedAt: meta.CreatedAt, RecipeHash: meta.RecipeHash, Step: s.base.State.Step, Scratch: s.rec.Tune.Scratch}
 	if text, err := r.ReadFile(baseFile); err == nil {
 		var was origin
 		if err := json.Unmarshal(text, &was); err != nil {
 			return fmt.Errorf("%s: %w: %w", r.Path(baseFile), run.ErrCorrupt, err)
 		}
-		if !was.CreatedAt.Equal(now.CreatedAt) || was.RecipeHash != now.RecipeHash || was.Step != now.Step {
-			return fmt.Errorf("%s started from %s at step %d, not from %s at step %d: %w; give the same --from and --checkpoint, or another --out",
+		if !was.CreatedAt.Equal(now.CreatedAt) || was.RecipeHash != now.RecipeHash || was.Step != now.Step || !slices.Equal(was.With, now.With) {
+			return fmt.Errorf("%s started from %s at step %d, not from %s at step %d: %w; give the same --from, --checkpoint and --with, or another --out",
 				r.Dir(), was.Run, was.Step, now.Run, now.Step, run.ErrMismatch)
 		}
 		return nil

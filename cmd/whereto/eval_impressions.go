@@ -1,0 +1,257 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/gomlx/compute"
+	"github.com/spf13/cobra"
+
+	"github.com/whereto/whereto/eval"
+	"github.com/whereto/whereto/fit"
+	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/ranker"
+	"github.com/whereto/whereto/recipe"
+	"github.com/whereto/whereto/run"
+	"github.com/whereto/whereto/spacetime"
+	"github.com/whereto/whereto/tune"
+)
+
+// shownRuns measures runs on impressions.
+type shownRuns struct {
+	cmd     *cobra.Command
+	backend compute.Backend
+	from    *runFlags
+	tag     poi.Tag
+	saved   bool // take scores that an earlier call left in the run folders
+}
+
+// ranked are the scores of one run and what tells it from others.
+type ranked struct {
+	name   string // of the row: the recipe's
+	dir    string
+	key    string // the recipe without its seed
+	scores *eval.RankScores
+}
+
+// ranksFile holds the scores of a run on the impressions of a part.
+func ranksFile(tag poi.Tag) string { return "ranks-" + tag.String() + ".jsonl" }
+
+// table scores every run, groups seeds of one recipe and computes the figures. The
+// first run is the one that others are compared with.
+func (s *shownRuns) table(dirs []string) (*eval.RankResult, error) {
+	var list []ranked
+	var floors *eval.RankScores
+	for _, dir := range dirs {
+		r, f, err := s.run(dir)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, *r)
+		if floors == nil {
+			floors = f
+		}
+	}
+	seeds, err := bySeed(list, floors)
+	if err != nil {
+		return nil, err
+	}
+	return eval.RankFigures(seeds, eval.Options{Seed: 1})
+}
+
+// bySeed puts runs of one recipe below each other and recipes side by side.
+func bySeed(list []ranked, floors *eval.RankScores) ([]*eval.RankScores, error) {
+	var order []string
+	groups := map[string][]ranked{}
+	for _, r := range list {
+		if groups[r.key] == nil {
+			order = append(order, r.key)
+		}
+		groups[r.key] = append(groups[r.key], r)
+	}
+	used := map[string]int{}
+	for _, key := range order {
+		used[groups[key][0].name]++
+	}
+	n := len(groups[order[0]])
+	out := make([]*eval.RankScores, n)
+	for _, key := range order {
+		if len(groups[key]) != n {
+			return nil, fmt.Errorf("%d runs of %s and %d of %s: %w; give as many seeds of each", len(groups[key]), groups[key][0].name, n, groups[order[0]][0].name, poi.ErrBadInput)
+		}
+		for i, r := range groups[key] {
+			if used[r.name] > 1 {
+				r.scores.Rankers[0].Name = filepath.Base(filepath.Clean(groups[key][0].dir)) // settings tell them apart, names do not
+			}
+			if out[i] == nil {
+				out[i] = r.scores
+				continue
+			}
+			var err error
+			if out[i], err = eval.Join(out[i], r.scores); err != nil {
+				return nil, fmt.Errorf("%s beside the others: %w", r.dir, err)
+			}
+		}
+	}
+	if floors == nil {
+		return out, nil
+	}
+	for i := range out {
+		var err error
+		if out[i], err = eval.Join(out[i], floors); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// run scores one run, and the floors on the same requests.
+func (s *shownRuns) run(dir string) (out *ranked, floors *eval.RankScores, err error) {
+	r, err := run.Open(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	rec, err := fit.Recipe(r)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, nil, err
+	}
+	key, err := seedless(rec, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	out = &ranked{name: rec.Name, dir: dir, key: key}
+	path := filepath.Join(dir, ranksFile(s.tag))
+	if s.saved {
+		if out.scores, err = eval.LoadRankScores(path); err != nil {
+			return nil, nil, fmt.Errorf("saved scores: %w; run without --saved once", err)
+		}
+		return out, nil, nil
+	}
+	o := s.from.options(s.cmd, s.backend)
+	var d *poi.Dataset
+	var feed *poi.Feed
+	var ranks poi.Ranker
+	var trained *fit.Trained
+	if rec.Tune.Stage == spacetime.StageBase {
+		b, t, err := s.base(dir, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer func() { err = errors.Join(err, t.Close()) }()
+		if ranks, err = b.Named(rec.Name, s.backend, t.Store); err != nil {
+			return nil, nil, err
+		}
+		d, feed, trained = b.Dataset, b.Feed, t
+	} else {
+		t, err := tune.Open(s.cmd.Context(), dir, o, tuneOptions(s.cmd, s.backend))
+		if err != nil {
+			return nil, nil, err
+		}
+		defer func() { err = errors.Join(err, t.Close()) }()
+		if ranks, err = t.Ranker(rec.Name, s.backend, t.Store); err != nil {
+			return nil, nil, err
+		}
+		d, feed, trained = t.Dataset, t.Feed, t.Base
+	}
+	if err := noteRead(trained.Run, s.tag.String()); err != nil {
+		return nil, nil, err
+	}
+	if out.scores, err = eval.ScoreRank(s.cmd.Context(), d, feed, s.tag, []poi.Ranker{ranks}, eval.Options{}); err != nil {
+		return nil, nil, err
+	}
+	if err := out.scores.Save(path); err != nil {
+		return nil, nil, err
+	}
+	floors, err = eval.ScoreRank(s.cmd.Context(), d, feed, s.tag,
+		[]poi.Ranker{ranker.Popularity(d), ranker.Nearest(d), ranker.Displayed(), ranker.Random(1)}, eval.Options{})
+	return out, floors, err
+}
+
+// base opens a run of the click model with the stages that its features come from.
+func (s *shownRuns) base(dir string, o fit.OpenOptions) (*tune.Base, *fit.Trained, error) {
+	t, err := fit.OpenParts(s.cmd.Context(), dir, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := func() (*tune.Base, error) {
+		text, err := t.Run.ReadFile(baseFile)
+		if err != nil {
+			return nil, err
+		}
+		var from origin
+		if err := json.Unmarshal(text, &from); err != nil {
+			return nil, fmt.Errorf("%s: %w: %w", t.Run.Path(baseFile), run.ErrCorrupt, err)
+		}
+		with, err := openWith(s.cmd, s.backend, from.With, o.Data)
+		defer closeAll(with)
+		if err != nil {
+			return nil, fmt.Errorf("%s takes features from other runs: %w", dir, err)
+		}
+		return tune.AssembleBase(s.cmd.Context(), t.Assembly, t.Recipe, with, s.backend, sayTo(s.cmd))
+	}()
+	if err != nil {
+		return nil, nil, errors.Join(err, t.Close())
+	}
+	return b, t, nil
+}
+
+// seedless is the recipe without its training seed, and for the click model with the
+// recipes of the runs whose features it takes.
+func seedless(rec *recipe.Recipe, dir string) (string, error) {
+	s, err := settings(*rec)
+	if err != nil {
+		return "", err
+	}
+	delete(s, "training.seed")
+	key := ""
+	for _, k := range slices.Sorted(maps.Keys(s)) {
+		key += k + "=" + s[k] + "\n"
+	}
+	if rec.Tune.Stage == "" {
+		return key, nil
+	}
+	r, err := run.Open(dir)
+	if err != nil {
+		return "", err
+	}
+	text, err := r.ReadFile(baseFile)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return "", err
+	}
+	var from origin
+	if err := json.Unmarshal(text, &from); err != nil {
+		return "", fmt.Errorf("%s: %w: %w", filepath.Join(dir, baseFile), run.ErrCorrupt, err)
+	}
+	for _, w := range from.With {
+		r, err := run.Open(w)
+		if err != nil {
+			return "", err
+		}
+		other, err := fit.Recipe(r)
+		if err = errors.Join(err, r.Close()); err != nil {
+			return "", err
+		}
+		more, err := seedless(other, w)
+		if err != nil {
+			return "", err
+		}
+		key += more
+	}
+	return key, nil
+}
+
+// writeRanks prints the table.
+func writeRanks(w io.Writer, res *eval.RankResult, format string) error {
+	switch format {
+	case "json":
+		return res.WriteJSON(w)
+	case "markdown":
+		return res.WriteMarkdown(w)
+	}
+	return res.WriteText(w)
+}
