@@ -63,7 +63,7 @@ func newEvalCmd() *cobra.Command {
 			"one that the others are compared with; runs of one recipe are its seeds.",
 		Example: "  whereto eval runs/nyc-s1\n  whereto eval runs/nyc-s1 runs/nyc-s2 runs/nyc-s3 -o markdown\n" +
 			"  whereto eval --on impressions runs/city-base-s1 runs/city-rank-s1",
-		Args:    cobra.MinimumNArgs(1),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			backend, err := openEngine(cmd)
 			if err != nil {
