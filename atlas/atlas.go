@@ -72,6 +72,7 @@ type Town struct {
 // Quarter is a neighbourhood of a town.
 type Quarter struct {
 	Name     string
+	Town     string // may be empty
 	Lat, Lng float64
 }
 

@@ -114,7 +114,11 @@ func townMap(in *Input, number int, p palette) *figure {
 	f.Lead = fmt.Sprintf("%s places", count(t.Places))
 	if number == 0 {
 		f.Wide, f.Legend = true, p.legend()
-		f.Lead += ", by category group; grey names are neighbourhoods."
+		f.Lead += ", by category group"
+		if len(in.Quarters) > 0 {
+			f.Lead += "; names are neighbourhoods"
+		}
+		f.Lead += "."
 		f.label(in.Quarters, v)
 	} else {
 		f.Small = true
@@ -235,7 +239,7 @@ func partFigures(in *Input) []*figure {
 	var out []*figure
 	for part, name := range DayParts {
 		f := newMap(fmt.Sprintf("part%d", part+1), strings.ToUpper(name[:1])+name[1:], v)
-		f.Small, f.Lead = true, fmt.Sprintf("%s stays in %s.", count(totals[part]), townName(in.Towns[0], 0))
+		f.Small, f.Lead = true, fmt.Sprintf("%s stays on this map.", count(totals[part]))
 		var levels [5]strings.Builder
 		for i, n := range cells[part] {
 			if n == 0 {

@@ -57,6 +57,7 @@ type cardView struct {
 func layOut(in *Input) *page {
 	if len(in.Towns) == 0 {
 		in.Towns = townsOf(in.Places)
+		nameTowns(in.Towns, in.Quarters)
 	}
 	colours := paletteOf(in.Laws)
 	p := &page{Title: in.Title, Facts: in.Facts, Tiles: tilesOf(in), Parts: partFigures(in), Laws: lawFigures(in),

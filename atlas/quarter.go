@@ -49,7 +49,7 @@ func Quarters(addresses []Address) []Quarter {
 	var out []Quarter
 	for _, k := range keys {
 		s := found[k]
-		out = append(out, Quarter{Name: k[0], Lat: median(s.lats), Lng: median(s.lngs)})
+		out = append(out, Quarter{Name: k[0], Town: k[1], Lat: median(s.lats), Lng: median(s.lngs)})
 	}
 	return out
 }
@@ -100,6 +100,18 @@ func townsOf(places []poi.Place) []Town {
 	}
 	slices.SortStableFunc(towns, func(a, b Town) int { return cmp.Compare(b.Places, a.Places) })
 	return towns[:min(len(towns), MaxTowns)]
+}
+
+// nameTowns gives towns without a name that of the largest neighbourhood inside.
+func nameTowns(towns []Town, quarters []Quarter) {
+	for i := range towns {
+		t := &towns[i]
+		for _, q := range quarters {
+			if t.Name == "" && geo.Metres(t.Lat, t.Lng, q.Lat, q.Lng) <= 1000*t.RadiusKM {
+				t.Name = q.Town
+			}
+		}
+	}
 }
 
 // townAround is the town of some places: its radius holds nine of ten.

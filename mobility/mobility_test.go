@@ -230,6 +230,25 @@ func TestInvariances(t *testing.T) {
 	})
 }
 
+// A town half as large has trips and radii half as long, and the same shape; what
+// is no length stays.
+func TestScale(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		log := randomLog(r)
+		half := slices.Clone(log)
+		for i := range half {
+			half[i].Lat, half[i].Lng = half[i].Lat/2, half[i].Lng/2
+		}
+		a, b := laws(t, log), laws(t, half)
+		if math.Abs(a.Trip.Mean()-2*b.Trip.Mean()) > .01*a.Trip.Mean() || math.Abs(a.Gyration.Mean()-2*b.Gyration.Mean()) > .01*a.Gyration.Mean() {
+			r.Fatalf("trips %v and %v, radii %v and %v", a.Trip.Mean(), b.Trip.Mean(), a.Gyration.Mean(), b.Gyration.Mean())
+		}
+		if a.ReturnShare != b.ReturnShare || a.Entropy.Mean() != b.Entropy.Mean() || a.Gap.Mean() != b.Gap.Mean() || a.Rhythm != b.Rhythm {
+			r.Fatal("a smaller town changed what is no length")
+		}
+	})
+}
+
 // Oracles: plain counting over small logs.
 func TestAgainstPlainCounting(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
