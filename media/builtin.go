@@ -3,7 +3,6 @@ package media
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"math"
 	"runtime"
 	"slices"
@@ -156,10 +155,12 @@ func appendGrams(all []uint64, word string) []uint64 {
 // hash is FNV-1a of kind and text, with its bits mixed (the finaliser of
 // SplitMix64) because FNV's low bits are weak for short texts.
 func hash(kind, text string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(kind)) // a hash never fails
-	_, _ = h.Write([]byte(text))
-	x := h.Sum64()
+	x := uint64(14695981039346656037)
+	for _, s := range [2]string{kind, text} {
+		for i := range len(s) {
+			x = (x ^ uint64(s[i])) * 1099511628211
+		}
+	}
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
