@@ -64,7 +64,10 @@ func ReadFeed(ctx context.Context, cfg Config, d *poi.Dataset, rejects io.Writer
 	b := newFeedBuilder(d)
 	switch {
 	case len(paths) > 0:
-		b.report.Name = name(paths)
+		b.report.Name = name(cfg.Impressions)
+		if len(cfg.Impressions) == 0 {
+			b.report.Name = name(cfg.Paths)
+		}
 		progress.say("reading impressions of %s", b.report.Name)
 		rep, err := source.ReadImpressions(ctx, paths, source.Options{Zone: cfg.Zone, MaxBadRows: cfg.MaxBadRows, Reject: rejects}, b.add)
 		if err != nil {

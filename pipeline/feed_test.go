@@ -270,7 +270,7 @@ func TestFolderIsTheCity(t *testing.T) {
 		t.Errorf("data set: error %v, report %+v", err, report.Source)
 	}
 	back, backRep, err := pipeline.LoadFeed(t.Context(), cfg, d, nil)
-	if err != nil || back.Fingerprint != feed.Fingerprint || !pipeline.HasFeed(cfg) {
+	if err != nil || backRep.Name != "city" || len(backRep.Warnings) > 0 || back.Fingerprint != feed.Fingerprint || !pipeline.HasFeed(cfg) {
 		t.Errorf("feed: error %v, report %+v, want %+v", err, backRep, rep)
 	}
 	again, err := pipeline.LoadDetails(t.Context(), cfg, d)

@@ -53,7 +53,7 @@ type fileStats struct {
 func newFileStats(path string) *fileStats { return &fileStats{path: path} }
 
 func (s *fileStats) add(r *row, declared bool) {
-	if s.rows > 0 && r.TimeMS < s.lastMS {
+	if s.rows > 0 && r.TimeMS < s.lastMS && r.shown.id == "" { // impressions need no order
 		s.backwards++
 	}
 	s.rows++
