@@ -20,7 +20,7 @@ type Config struct {
 	Paths []string `yaml:"paths"`
 	// Impressions are logs of impressions, or folders with an ImpressionsFile. Empty
 	// means those of the folders among Paths, or of the simulated city.
-	Impressions []string `yaml:"impressions,omitempty"`
+	Impressions []string `yaml:"impressions"`
 	// Format is a format of package source; folders have "actions".
 	Format string `yaml:"format"`
 	// Zone is the IANA zone of rows that do not tell their offset from UTC; empty

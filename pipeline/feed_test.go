@@ -225,7 +225,7 @@ func TestFeedFingerprint(t *testing.T) {
 	other.Fingerprint = "g"
 	for name, got := range map[string]string{
 		"another data set":    print(other, a, b),
-		"one request fewer":    print(handMade(), a),
+		"one request fewer":   print(handMade(), a),
 		"another click":       print(handMade(), a, fmt.Sprintf("j ann %d a+ b+", at(26))),
 		"another order shown": print(handMade(), a, fmt.Sprintf("j ann %d b+ a-", at(26))),
 		"another time":        print(handMade(), a, fmt.Sprintf("j ann %d a- b+", at(26)+1)),
