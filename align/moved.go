@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/whereto/whereto/metric"
 	"github.com/whereto/whereto/poi"
@@ -171,24 +172,52 @@ func (m *mover) part(list []int32, rules []int) float64 {
 	return float64(n) / float64(len(list))
 }
 
-// WriteMarkdown prints the movement as a Markdown table, in percent and points.
-func (m *Movement) WriteMarkdown(w io.Writer) error {
-	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "Share of preferred places in the top %d, %% [95 %% interval, users drawn]\n\n", m.Top)
-	fmt.Fprintln(out, "| rule | moments | n | before | after | change, points | kept |")
-	fmt.Fprintln(out, "|---|---|---:|---:|---:|---:|---:|")
+// caption says what the table shows.
+func (m *Movement) caption() string {
+	return fmt.Sprintf("Share of preferred places in the top %d, %% [95 %% interval, users drawn]", m.Top)
+}
+
+// lines returns the head and the body of the table as cells, in percent and points.
+func (m *Movement) lines() [][]string {
+	out := [][]string{{"rule", "moments", "n", "before", "after", "change, points", "kept"}}
 	for _, r := range m.Rules {
-		name := cmp.Or(strings.ReplaceAll(r.Rule, "|", `\|`), "all rules")
 		for _, part := range []struct {
 			name string
 			Share
 		}{{"of the rule", r.Inside}, {"of no rule", r.Outside}} {
-			if part.N == 0 {
-				fmt.Fprintf(out, "| %s | %s | 0 | - | - | - | - |\n", name, part.name)
-				continue
+			cells := []string{cmp.Or(r.Rule, "all rules"), part.name, "0", "-", "-", "-", "-"}
+			if part.N > 0 {
+				cells = append(cells[:2], fmt.Sprint(part.N), percent(part.Before), percent(part.After), percent(part.Change), percent(part.Kept))
 			}
-			fmt.Fprintf(out, "| %s | %s | %d | %s | %s | %s | %s |\n", name, part.name, part.N,
-				percent(part.Before), percent(part.After), percent(part.Change), percent(part.Kept))
+			out = append(out, cells)
+		}
+	}
+	return out
+}
+
+// WriteText prints the movement aligned, for a terminal.
+func (m *Movement) WriteText(w io.Writer) error {
+	if _, err := fmt.Fprintln(w, m.caption()); err != nil {
+		return err
+	}
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, cells := range m.lines() {
+		fmt.Fprintln(out, strings.Join(cells, "\t")) // Flush returns the first error
+	}
+	return out.Flush()
+}
+
+// WriteMarkdown prints the movement as a Markdown table.
+func (m *Movement) WriteMarkdown(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, "%s\n\n", m.caption())
+	for i, cells := range m.lines() {
+		for c := range cells {
+			cells[c] = strings.ReplaceAll(cells[c], "|", `\|`)
+		}
+		fmt.Fprintf(out, "| %s |\n", strings.Join(cells, " | "))
+		if i == 0 {
+			fmt.Fprintln(out, "|---|---|---:|---:|---:|---:|---:|")
 		}
 	}
 	return out.Flush()

@@ -76,6 +76,9 @@ func (a *Area) rect() s2.Rect { return rectOf(a.South, a.West, a.North, a.East) 
 
 func rectOf(south, west, north, east float64) s2.Rect {
 	rad := func(degrees float64) float64 { return degrees * (math.Pi / 180) }
+	if west == 180 && east == -180 {
+		east = 180 // the antimeridian alone, which an s1.Interval would take for empty
+	}
 	return s2.Rect{Lat: r1.Interval{Lo: rad(south), Hi: rad(north)}, Lng: s1.IntervalFromEndpoints(rad(west), rad(east))}
 }
 
