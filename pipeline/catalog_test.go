@@ -88,7 +88,12 @@ func TestFolderWithCatalogAndProfiles(t *testing.T) {
 			t.Errorf("%s at %q, want %q", p.ID, details[i].Address, want)
 		}
 	}
-	// What belongs to the log goes into a new folder, too.
+	importKeepsAll(t, cfg, dir, d, details)
+}
+
+// importKeepsAll checks that what belongs to the log goes into a new folder, too.
+func importKeepsAll(t *testing.T, cfg pipeline.Config, dir string, d *poi.Dataset, details []poi.Details) {
+	t.Helper()
 	must(t)(source.WriteImpressions(filepath.Join(dir, pipeline.ImpressionsFile), each(poi.Impression{ID: "i", User: "u1", TimeMS: 1715000000000,
 		Shown: []poi.Shown{{POI: "p0", Clicked: true, Click: -1, Relevance: -1}, {POI: "p1", Click: -1, Relevance: -1}}})))
 	feed, _, err := pipeline.LoadFeed(t.Context(), cfg, d, nil)
