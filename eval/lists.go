@@ -97,21 +97,25 @@ type Hunt struct {
 	Wanted  [][]int32
 }
 
-// LastFive asks, for every user whose last five visits all lie in the part, where he
-// went: at the moment of the first of them, from what came before, with any of the
-// five a hit (paper section 5.1.3).
+// LastFive asks, for every user with at least five visits in the part, where he went
+// last: at the moment of the first of the part's last five, from what came before,
+// with any of the five a hit (paper section 5.1.3).
 func LastFive(d *poi.Dataset, tag poi.Tag) Hunt {
 	const last = 5
 	h := Hunt{Name: "last five actions"}
 	for u := range d.Users {
 		v := d.Users[u].Visits
-		at := len(v) - last
-		if at < 1 || slices.ContainsFunc(v[at:], func(x poi.Visit) bool { return x.Tag != tag }) {
+		end := len(v)
+		for end > 0 && v[end-1].Tag != tag { // after the validation part comes the test part
+			end--
+		}
+		at := end - last
+		if at < 1 || slices.ContainsFunc(v[at:end], func(x poi.Visit) bool { return x.Tag != tag }) {
 			continue
 		}
 		h.Queries = append(h.Queries, d.QueryOf(poi.Target{User: int32(u), Pos: int32(at)}))
 		var wanted []int32
-		for _, x := range v[at:] {
+		for _, x := range v[at:end] {
 			if !slices.Contains(wanted, x.POI) {
 				wanted = append(wanted, x.POI)
 			}
@@ -162,9 +166,13 @@ type HitRow struct {
 
 // HitTable is a hunt by several systems.
 type HitTable struct {
-	Hunt string   `json:"hunt"`
-	N    int      `json:"n"`
-	Rows []HitRow `json:"rows"`
+	Hunt      string   `json:"hunt"`
+	N         int      `json:"n"`     // queries
+	Users     int      `json:"users"` // who asked
+	Ks        []int    `json:"ks"`    // lengths of lists
+	Seed      int64    `json:"seed"`  // of the bootstrap
+	Resamples int      `json:"resamples"`
+	Rows      []HitRow `json:"rows"`
 }
 
 // HitRates counts the queries of which one of the first k places was wanted, for
@@ -175,10 +183,12 @@ func HitRates(h Hunt, names []string, lists [][][]int32, ks []int, opt Options) 
 		return nil, fmt.Errorf("hit rates on %s: %w: no query", h.Name, poi.ErrEmpty)
 	}
 	boot := metric.Bootstrap{Seed: opt.Seed, Resamples: opt.Resamples, Cluster: make([]int32, len(h.Queries))}
+	users := map[int32]bool{}
 	for i := range h.Queries {
-		boot.Cluster[i] = h.Queries[i].User
+		boot.Cluster[i], users[h.Queries[i].User] = h.Queries[i].User, true
 	}
-	t := &HitTable{Hunt: h.Name, N: len(h.Queries)}
+	t := &HitTable{Hunt: h.Name, N: len(h.Queries), Users: len(users), Ks: ks, Seed: opt.Seed,
+		Resamples: cmp.Or(opt.Resamples, metric.DefaultResamples)}
 	first := map[int][]float64{}
 	for s, name := range names {
 		row := HitRow{Name: name, HR: map[string]Value{}, Paired: map[string]Value{}}

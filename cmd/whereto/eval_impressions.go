@@ -33,9 +33,7 @@ type shownRuns struct {
 
 // ranked are the scores of one run and what tells it from others.
 type ranked struct {
-	name   string // of the row: the recipe's
-	dir    string
-	key    string // the recipe without its seed
+	runID
 	scores *eval.RankScores
 }
 
@@ -64,35 +62,64 @@ func (s *shownRuns) table(dirs []string) (*eval.RankResult, error) {
 	return eval.RankFigures(seeds, eval.Options{Seed: 1})
 }
 
+// runID is a run given on the command line and what tells it from others.
+type runID struct {
+	name string // the recipe's
+	dir  string
+	key  string // the recipe without its seed
+}
+
+// system is the runs of one recipe, which are its seeds.
+type system struct {
+	name string
+	runs []int // positions among those given
+}
+
+// systemsOf groups runs by recipe, in order of appearance. Each recipe must have as
+// many runs; where settings tell recipes apart and names do not, folders name them.
+func systemsOf(runs []runID) ([]system, error) {
+	var out []system
+	at, used := map[string]int{}, map[string]int{}
+	for i, r := range runs {
+		if _, known := at[r.key]; !known {
+			at[r.key] = len(out)
+			used[r.name]++
+			out = append(out, system{name: r.name})
+		}
+		s := &out[at[r.key]]
+		s.runs = append(s.runs, i)
+	}
+	for i := range out {
+		s := &out[i]
+		if len(s.runs) != len(out[0].runs) {
+			return nil, fmt.Errorf("%d runs of %s and %d of %s: %w; give as many seeds of each", len(s.runs), s.name, len(out[0].runs), out[0].name, poi.ErrBadInput)
+		}
+		if used[s.name] > 1 {
+			s.name = filepath.Base(filepath.Clean(runs[s.runs[0]].dir))
+		}
+	}
+	return out, nil
+}
+
 // bySeed puts runs of one recipe below each other and recipes side by side.
 func bySeed(list []ranked, floors *eval.RankScores) ([]*eval.RankScores, error) {
-	var order []string
-	groups := map[string][]ranked{}
-	for _, r := range list {
-		if groups[r.key] == nil {
-			order = append(order, r.key)
-		}
-		groups[r.key] = append(groups[r.key], r)
+	ids := make([]runID, len(list))
+	for i := range list {
+		ids[i] = list[i].runID
 	}
-	used := map[string]int{}
-	for _, key := range order {
-		used[groups[key][0].name]++
+	systems, err := systemsOf(ids)
+	if err != nil {
+		return nil, err
 	}
-	n := len(groups[order[0]])
-	out := make([]*eval.RankScores, n)
-	for _, key := range order {
-		if len(groups[key]) != n {
-			return nil, fmt.Errorf("%d runs of %s and %d of %s: %w; give as many seeds of each", len(groups[key]), groups[key][0].name, n, groups[order[0]][0].name, poi.ErrBadInput)
-		}
-		for i, r := range groups[key] {
-			if used[r.name] > 1 {
-				r.scores.Rankers[0].Name = filepath.Base(filepath.Clean(groups[key][0].dir)) // settings tell them apart, names do not
-			}
+	out := make([]*eval.RankScores, len(systems[0].runs))
+	for _, s := range systems {
+		for i, at := range s.runs {
+			r := list[at]
+			r.scores.Rankers[0].Name = s.name
 			if out[i] == nil {
 				out[i] = r.scores
 				continue
 			}
-			var err error
 			if out[i], err = eval.Join(out[i], r.scores); err != nil {
 				return nil, fmt.Errorf("%s beside the others: %w", r.dir, err)
 			}
@@ -102,7 +129,6 @@ func bySeed(list []ranked, floors *eval.RankScores) ([]*eval.RankScores, error) 
 		return out, nil
 	}
 	for i := range out {
-		var err error
 		if out[i], err = eval.Join(out[i], floors); err != nil {
 			return nil, err
 		}
@@ -124,7 +150,7 @@ func (s *shownRuns) run(dir string) (out *ranked, floors *eval.RankScores, err e
 	if err != nil {
 		return nil, nil, err
 	}
-	out = &ranked{name: rec.Name, dir: dir, key: key}
+	out = &ranked{runID: runID{name: rec.Name, dir: dir, key: key}}
 	path := filepath.Join(dir, ranksFile(s.tag))
 	if s.saved {
 		if out.scores, err = eval.LoadRankScores(path); err != nil {
