@@ -15,10 +15,21 @@ import (
 	"github.com/whereto/whereto/spacetime"
 )
 
+// Kinds of causes.
+const (
+	CauseAction  = "action"
+	CauseName    = "name"
+	CauseAddress = "address"
+	CauseTag     = "tags" // one of them
+	CauseReview  = "review"
+	CauseImage   = "image"
+	CauseAll     = "all text and image"
+)
+
 // Cause is something that moved the score of a place: what the logit loses if it is
 // taken away. Negative: it spoke against the place.
 type Cause struct {
-	Kind  string  `json:"kind"` // "action", "name", "address", "tags", "review", "image" or "all text and image"
+	Kind  string  `json:"kind"` // one of the Cause constants
 	Label string  `json:"label"`
 	Delta float64 `json:"delta"`
 	At    int     `json:"at"` // position of an action among the user's visits, of a tag or review in its list; else -1
@@ -30,14 +41,16 @@ type Explanation struct {
 	POI     int32        `json:"-"`
 	Score   float64      `json:"score"` // logit
 	// Actions are the past actions in the window, Parts what the place shows of
-	// itself; both by falling size of Delta.
+	// itself, nil where the run sees neither text nor image; both by falling size of
+	// Delta.
 	Actions []Cause `json:"actions"`
 	Parts   []Cause `json:"parts"`
 }
 
 // Explainer attributes scores of the rank stage by taking things away one at a time:
 // exact for a single cause, and unlike gradients in the unit of the score. What two
-// causes say together is in neither.
+// causes say together is in neither. What the place shows is taken from it wherever
+// the network meets it: as the candidate and among the past actions.
 type Explainer struct {
 	a       *Assembly
 	scorer  *scorer
@@ -71,24 +84,26 @@ func (e *Explainer) Explain(ctx context.Context, q *poi.Request, place int32) (*
 	asked.Options = []poi.Option{{POI: place}}
 	visits := e.a.Dataset.Users[q.User].Visits[:q.Pos]
 	from := max(0, len(visits)-e.a.Recipe.Batch.Window)
-	rows := []batch.FeedRow{{User: q.User, Visits: visits, From: from, Requests: []*poi.Request{&asked}}}
+	whole := trial{batch.FeedRow{User: q.User, Visits: visits, From: from, Requests: []*poi.Request{&asked}}, e.a.shown()}
+	without := asked
+	without.Pos--
+	trials := []trial{whole}
 	for i := from; i < len(visits); i++ {
-		without := asked
-		without.Pos--
-		kept := slices.Concat(visits[:i], visits[i+1:])
-		rows = append(rows, batch.FeedRow{User: q.User, Visits: kept, From: from, Requests: []*poi.Request{&without}})
+		less := whole
+		less.row.Visits, less.row.Requests = slices.Concat(visits[:i], visits[i+1:]), []*poi.Request{&without}
+		trials = append(trials, less)
 	}
-	scores, err := e.scores(ctx, rows, e.a.shown())
+	scores, err := e.scores(ctx, trials)
 	if err != nil {
 		return nil, err
 	}
 	out := &Explanation{Request: q, POI: place, Score: scores[0]}
 	for i, s := range scores[1:] {
 		p := e.a.Dataset.Places[visits[from+i].POI]
-		out.Actions = append(out.Actions, Cause{Kind: "action", Label: p.Name, Delta: scores[0] - s, At: from + i})
+		out.Actions = append(out.Actions, Cause{Kind: CauseAction, Label: cmp.Or(p.Name, p.ID), Delta: scores[0] - s, At: from + i})
 	}
 	if e.a.Media != nil {
-		if out.Parts, err = e.parts(ctx, rows[0], place, scores[0]); err != nil {
+		if out.Parts, err = e.parts(ctx, whole, place, scores[0]); err != nil {
 			return nil, err
 		}
 	}
@@ -99,47 +114,77 @@ func (e *Explainer) Explain(ctx context.Context, q *poi.Request, place int32) (*
 }
 
 // parts takes away what the place shows, piece by piece.
-func (e *Explainer) parts(ctx context.Context, row batch.FeedRow, place int32, score float64) ([]Cause, error) {
+func (e *Explainer) parts(ctx context.Context, whole trial, place int32, score float64) ([]Cause, error) {
+	id := e.a.Dataset.Places[place].ID
+	causes, items := e.pieces(place)
+	if len(items) == 0 {
+		return nil, nil
+	}
+	list, err := e.encoder.Encode(ctx, items)
+	if err != nil {
+		return nil, fmt.Errorf("explain %s: %w", id, err)
+	}
+	if len(list) != len(items) {
+		return nil, fmt.Errorf("explain %s: %w: %s gave %d vectors for %d items", id, media.ErrEncoder, e.encoder.Name(), len(list), len(items))
+	}
+	causes, list = append(causes, Cause{Kind: CauseAll, At: -1}), append(list, make([]float32, e.a.Media.Dim))
+	trials := make([]trial, len(list))
+	for i, v := range list {
+		if len(v) != e.a.Media.Dim {
+			return nil, fmt.Errorf("explain %s: %w: %s gave %d numbers, the run was trained on %d", id, media.ErrEncoder, e.encoder.Name(), len(v), e.a.Media.Dim)
+		}
+		trials[i] = trial{whole.row, instead{whole.shown, place, v}}
+	}
+	scores, err := e.scores(ctx, trials)
+	if err != nil {
+		return nil, err
+	}
+	for i := range causes {
+		causes[i].Delta = score - scores[i]
+	}
+	return causes, nil
+}
+
+// pieces are what the place has, and what it looks like to the encoder without each.
+func (e *Explainer) pieces(place int32) (causes []Cause, items []media.Item) {
 	p, d := e.a.Dataset.Places[place], e.details[place]
-	var causes []Cause
-	var items []media.Item
 	add := func(kind, label string, at int, p poi.Place, d poi.Details) {
 		causes = append(causes, Cause{Kind: kind, Label: label, At: at})
 		items = append(items, media.Item{Text: media.Text(p, d), Image: d.Image})
 	}
-	nameless := p
-	nameless.Name = ""
-	add("name", p.Name, -1, nameless, d)
-	less := d
-	less.Address = ""
-	add("address", d.Address, -1, p, less)
+	if p.Name != "" {
+		nameless := p
+		nameless.Name = ""
+		add(CauseName, p.Name, -1, nameless, d)
+	}
+	if d.Address != "" {
+		less := d
+		less.Address = ""
+		add(CauseAddress, d.Address, -1, p, less)
+	}
 	for i, tag := range d.Tags {
 		less := d
 		less.Tags = slices.Concat(d.Tags[:i], d.Tags[i+1:])
-		add("tags", tag, i, p, less)
+		add(CauseTag, tag, i, p, less)
 	}
 	for i, review := range d.Reviews {
 		less := d
 		less.Reviews = slices.Concat(d.Reviews[:i], d.Reviews[i+1:])
-		add("review", review, i, p, less)
+		add(CauseReview, review, i, p, less)
 	}
-	less = d
-	less.Image = nil
-	add("image", "", -1, p, less)
-	list, err := e.encoder.Encode(ctx, items)
-	if err != nil {
-		return nil, fmt.Errorf("explain %s: %w", p.ID, err)
+	if len(d.Image) > 0 {
+		less := d
+		less.Image = nil
+		add(CauseImage, "", -1, p, less)
 	}
-	causes = append(causes, Cause{Kind: "all text and image", At: -1})
-	list = append(list, make([]float32, e.a.Media.Dim))
-	for i := range causes {
-		s, err := e.scores(ctx, []batch.FeedRow{row}, instead{e.a.shown(), place, list[i]})
-		if err != nil {
-			return nil, err
-		}
-		causes[i].Delta = score - s[0]
-	}
-	return causes, nil
+	return causes, items
+}
+
+// trial is one score to compute: a window with one request of one option, and how
+// places show themselves in it.
+type trial struct {
+	row   batch.FeedRow
+	shown batch.Media
 }
 
 // instead shows one place by another vector.
@@ -157,23 +202,45 @@ func (m instead) At(place int32) []float32 {
 	return m.Media.At(place)
 }
 
-// scores are the logits of the only option of each row.
-func (e *Explainer) scores(ctx context.Context, rows []batch.FeedRow, shown batch.Media) ([]float64, error) {
+// scores are the logits of trials.
+func (e *Explainer) scores(ctx context.Context, trials []trial) ([]float64, error) {
 	size := e.a.Recipe.Recommend.Batch
-	out := make([]float64, 0, len(rows))
-	for from := 0; from < len(rows); from += size {
+	out := make([]float64, 0, len(trials))
+	for from := 0; from < len(trials); from += size {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		part := rows[from:min(from+size, len(rows))]
-		res, err := e.scorer.call(e.a.encode(part, e.a.Recipe.Feed.Options, shown))
+		part := trials[from:min(from+size, len(trials))]
+		res, err := e.scorer.call(e.stack(part, size))
 		if err != nil {
 			return nil, fmt.Errorf("explain: %w", err)
 		}
 		flat, width := floats(res[0])
 		for i := range part {
-			out = append(out, float64(flat[i*e.a.Recipe.Feed.Requests*width]))
+			out = append(out, float64(flat[i*width]))
 		}
 	}
 	return out, nil
+}
+
+// stack encodes trials one below the other, padded to size: each has media of its
+// own, which one call of the encoder would share.
+func (e *Explainer) stack(list []trial, size int) []any {
+	shape := batch.Shape{B: 1, N: e.a.Recipe.Batch.Window, M: 1, C: 1}
+	var all [batch.NumFeed]batch.Array
+	for i := range size {
+		rows, shown := []batch.FeedRow(nil), list[0].shown
+		if i < len(list) {
+			rows, shown = []batch.FeedRow{list[i].row}, list[i].shown
+		}
+		for k, x := range e.a.Encoder.EncodeFeed(rows, shape, shown).Arrays {
+			all[k].I, all[k].F = append(all[k].I, x.I...), append(all[k].F, x.F...)
+			all[k].Dims = append([]int{size}, x.Dims[1:]...)
+		}
+	}
+	out := make([]any, len(all))
+	for k := range all {
+		out[k] = tensorOf(all[k])
+	}
+	return out
 }
