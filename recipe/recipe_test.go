@@ -202,6 +202,10 @@ func scramble(t *rapid.T, v reflect.Value) {
 	case reflect.String:
 		v.SetString(text.Draw(t, "text"))
 	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Int {
+			v.Set(reflect.ValueOf(rapid.SliceOfN(rapid.Int(), 0, 3).Draw(t, "numbers")))
+			return
+		}
 		v.Set(reflect.ValueOf(rapid.SliceOfN(text, 0, 3).Draw(t, "list")))
 	case reflect.Map:
 		v.Set(reflect.ValueOf(rapid.MapOfN(key, rapid.Float64Range(0, 9), 0, 3).Draw(t, "map")))

@@ -2,14 +2,16 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/whereto/whereto/atlas"
 	"github.com/whereto/whereto/city"
 	"github.com/whereto/whereto/pipeline"
 	"github.com/whereto/whereto/poi"
-	"github.com/whereto/whereto/recipe"
+	"github.com/whereto/whereto/run"
 )
 
 func newDataSynthCmd() *cobra.Command {
@@ -22,7 +24,8 @@ func newDataSynthCmd() *cobra.Command {
 		Long: "Write the simulated city of a recipe, or of the flags, to a data folder: what people did\n" +
 			"(" + pipeline.ActionsFile + "), who they are (" + pipeline.ProfilesFile + "), the places with their texts and\n" +
 			"images (" + pipeline.DetailsFile + "), what was shown to them and clicked, with the true\n" +
-			"probabilities (" + pipeline.ImpressionsFile + ", if the city makes any), " + pipeline.CardFile + " and " + pipeline.PlacesFile + ".\n" +
+			"probabilities (" + pipeline.ImpressionsFile + ", if the city makes any), " + pipeline.CardFile + ", " + pipeline.PlacesFile + "\n" +
+			"and a page to look at (" + cityPage + ").\n" +
 			"Equal settings give equal bytes. Flags win over the recipe. People are made one by one,\n" +
 			"so a city of millions needs little memory.",
 		Example: "  whereto data synth --recipe recipes/quickstart.yaml --out city\n" +
@@ -53,12 +56,15 @@ func newDataSynthCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := drawCity(cmd, cfg, filepath.Join(out, cityPage)); err != nil {
+				return err
+			}
 			tellCity(say, out, recipePath, card)
 			return nil
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&recipePath, "recipe", "", "recipe whose data.city is simulated (default: the quickstart's city)")
+	f.StringVar(&recipePath, "recipe", "", "recipe, shipped or a file, whose data.city is simulated (default: the quickstart's city)")
 	f.StringVar(&out, "out", "", "folder to write; must not exist")
 	f.Uint64Var(&cfg.Seed, "seed", cfg.Seed, "seed of the city")
 	f.IntVar(&cfg.Users, "users", cfg.Users, "number of people")
@@ -68,6 +74,19 @@ func newDataSynthCmd() *cobra.Command {
 	f.BoolVar(&opt.NoImages, "no-images", false, "leave out the images of places")
 	mustMark(cmd, "out")
 	return cmd
+}
+
+// cityPage is the page of a simulated city in its data folder.
+const cityPage = "city.html"
+
+// drawCity writes the page on which one sees the city.
+func drawCity(cmd *cobra.Command, cfg city.Config, path string) error {
+	sayTo(cmd)("drawing " + path)
+	in, err := cityAtlas(cmd.Context(), cfg, nil)
+	if err != nil {
+		return err
+	}
+	return run.WriteFileAtomic(path, func(w io.Writer) error { return atlas.Write(w, in) })
 }
 
 // tellCity says what was written and what to do with it.
@@ -81,6 +100,7 @@ func tellCity(say pipeline.Progress, out, recipePath string, c *pipeline.CityCar
 	if c.Impressions > 0 {
 		say(fmt.Sprintf("wrote %s (%d impressions, %d of %d candidates clicked)", filepath.Join(out, pipeline.ImpressionsFile), c.Impressions, c.Clicks, c.Shown))
 	}
+	say("look at it: " + filepath.Join(out, cityPage))
 	say("next: whereto data describe " + out)
 	if recipePath == "" {
 		recipePath = "quickstart"
@@ -90,7 +110,7 @@ func tellCity(say pipeline.Progress, out, recipePath string, c *pipeline.CityCar
 
 // recipeCity returns the city of a recipe.
 func recipeCity(path string) (city.Config, error) {
-	r, err := recipe.Load(path, nil)
+	r, err := readRecipe(path, nil, nil)
 	if err != nil {
 		return city.Config{}, err
 	}
