@@ -49,8 +49,9 @@ func newEvalCmd() *cobra.Command {
 	part := &enum{poi.Test.String(), []string{poi.Validation.String(), poi.Test.String()}}
 	protocol := &enum{"", split.Protocols()}
 	output := &enum{"table", []string{"table", "json", "markdown"}}
-	on := &enum{"targets", []string{"targets", "impressions"}}
+	on := &enum{"targets", []string{"targets", "impressions", "lists"}}
 	var saved bool
+	var lists listFlags
 	cmd := &cobra.Command{
 		Use:   "eval RUN...",
 		Short: "Measure trained runs and the floors on the same rows",
@@ -60,11 +61,22 @@ func newEvalCmd() *cobra.Command {
 			"look at the test split is noted in the run folder, and `whereto audit` reads the note.\n\n" +
 			"On impressions the runs rank what was shown: AUC over all candidates and within\n" +
 			"requests, beside the ceiling where a simulated log knows it. The first run is the\n" +
-			"one that the others are compared with; runs of one recipe are its seeds.",
+			"one that the others are compared with; runs of one recipe are its seeds.\n\n" +
+			"On lists, runs that generate (pre-trained or aligned) recommend out of all places, at\n" +
+			"moments of the part: hit rates on the last five actions and on clicked places,\n" +
+			"discovery rates, what a rule file says of the lists, and a judge's verdict on them.",
 		Example: "  whereto eval runs/nyc-s1\n  whereto eval runs/nyc-s1 runs/nyc-s2 runs/nyc-s3 -o markdown\n" +
-			"  whereto eval --on impressions runs/city-base-s1 runs/city-rank-s1",
+			"  whereto eval --on impressions runs/city-base-s1 runs/city-rank-s1\n" +
+			"  whereto eval --on lists runs/city-s1 runs/city-align-s1 --rules meals.yaml --judge city",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := lists.check(cmd, on.value); err != nil {
+				return err
+			}
+			if on.value == "lists" {
+				l := &listRuns{cmd: cmd, flags: &lists, from: &from, tag: tagOf(part.value), saved: saved}
+				return l.print(args, output.value)
+			}
 			backend, err := openEngine(cmd)
 			if err != nil {
 				return err
@@ -92,8 +104,9 @@ func newEvalCmd() *cobra.Command {
 	from.bind(cmd)
 	f := cmd.Flags()
 	f.Var(part, "split", "validation or test")
-	f.Var(on, "on", "targets: where people went; impressions: what they clicked of what was shown")
-	f.BoolVar(&saved, "saved", false, "impressions: take the scores that an earlier call left in the run folders")
+	f.Var(on, "on", "targets: where people went; impressions: what they clicked of what was shown; lists: out of all places")
+	lists.bind(f)
+	f.BoolVar(&saved, "saved", false, "impressions, lists: take the scores or lists that an earlier call left in the run folders")
 	f.Var(protocol, "protocol", "pose the questions of another protocol (default: the run's own)")
 	f.VarP(output, "output", "o", "table, json or markdown")
 	return cmd
