@@ -36,7 +36,7 @@ func (l ledger) at(key, timeMS int64) tally {
 
 // closed sorts single events and adds them up, merging those of equal key and time.
 func closed(events []entry) ledger {
-	slices.SortStableFunc(events, func(a, b entry) int {
+	slices.SortFunc(events, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.timeMS, b.timeMS))
 	})
 	out := events[:0]
