@@ -19,6 +19,7 @@ type feedNetwork struct {
 	of      []shown
 	media   batch.Array // of the plain windows' places
 	decoder *oracle.Decoder
+	users   map[int][]float64 // of each request once asked for, the state at u
 }
 
 // judgement is what the stage says of one option: a cosine, a logit or a
@@ -86,6 +87,15 @@ func (o *feedNetwork) states(r, first int) [][]float64 {
 	return hidden[len(hidden)-first:]
 }
 
+// user is the state at u of row r's request.
+func (o *feedNetwork) user(r int) []float64 {
+	q := o.of[r].i*o.feed.Arrays[batch.FeedAt].Dims[1] + o.of[r].m
+	if o.users[q] == nil {
+		o.users[q] = o.states(r, 1)[0]
+	}
+	return o.users[q]
+}
+
 // tower is the hidden state of row r's option alone, two tokens or one.
 func (o *feedNetwork) tower(r int, place int32) []float64 {
 	d, at, width := o.c.Decoder.Dim, int(o.ints(batch.InRequest, r, 0)[0]), o.media.Dims[2]
@@ -114,7 +124,7 @@ func (o *feedNetwork) judge(r int, place int32) float64 {
 	d := o.c.Decoder.Dim
 	switch {
 	case o.stage.Stage == StageEmbed:
-		return oracle.Dot(o.unit(o.states(r, 1)[0], "embed/user"), o.unit(o.tower(r, place), "embed/place"))
+		return oracle.Dot(o.unit(o.user(r), "embed/user"), o.unit(o.tower(r, place), "embed/place"))
 	case o.stage.Stage == StageRank:
 		h := o.states(r, o.kinds())
 		return oracle.Dot(h[len(h)-1], o.w["rank/out"]) + o.w["rank/bias"][0]
@@ -124,13 +134,13 @@ func (o *feedNetwork) judge(r int, place int32) float64 {
 		inners := o.distribution("inners", h[1], func(v int) []float64 { return o.row("place", v, d) })
 		return blocks[o.t.Block[place]] + inners[o.t.Place[place]]
 	default:
-		return o.distribution("flat", o.states(r, 1)[0], func(v int) []float64 { return o.places[v] })[place]
+		return o.distribution("flat", o.user(r), func(v int) []float64 { return o.places[v] })[place]
 	}
 }
 
 // judgements are of every option that is not padding, request by request.
 func (o *feedNetwork) judgements() []judgement {
-	o.places = nil
+	o.places, o.users = nil, map[int][]float64{}
 	for p := range o.t.Places() {
 		o.places = append(o.places, o.place(p))
 	}
@@ -153,7 +163,7 @@ func (o *feedNetwork) judgements() []judgement {
 // requests of the batch that it did not show itself.
 func (o *feedNetwork) others(all []judgement, q int) (out []float64) {
 	row := slices.IndexFunc(all, func(j judgement) bool { return j.request == q })
-	user := o.unit(o.states(row, 1)[0], "embed/user")
+	user := o.unit(o.user(row), "embed/user")
 	for r, j := range all {
 		here := slices.ContainsFunc(all, func(x judgement) bool { return x.request == q && x.place == j.place })
 		if j.clicked && j.request != q && !here {
