@@ -84,7 +84,7 @@ func (b *builtin) Encode(ctx context.Context, items []Item) ([][]float32, error)
 	}
 	for i, err := range errs {
 		if err != nil {
-			return nil, fmt.Errorf("media: builtin: item %d: %w", i, err)
+			return nil, fmt.Errorf("media: builtin: %w", &itemError{i, err})
 		}
 	}
 	return out, nil

@@ -150,7 +150,7 @@ func TestLocalBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	cases := references(t)
-	items := make([]Item, 2*tokensPerBatch/firstBucket+3)
+	items := make([]Item, tokensPerBatch/firstBucket+3)
 	for i := range items {
 		items[i].Text = cases[i%3].Text
 	}

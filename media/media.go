@@ -53,6 +53,15 @@ type Encoder interface {
 	Encode(ctx context.Context, items []Item) ([][]float32, error)
 }
 
+// itemError says which item of a call could not be encoded.
+type itemError struct {
+	item int
+	err  error
+}
+
+func (e *itemError) Error() string { return fmt.Sprintf("item %d: %v", e.item, e.err) }
+func (e *itemError) Unwrap() error { return e.err }
+
 // Text is the text of a place as the paper concatenates it: name, address, tags and
 // reviews, one to a line. Empty parts are left out.
 func Text(p poi.Place, d poi.Details) string {
@@ -132,7 +141,8 @@ func (c Config) Validate() error {
 const maxDim = 1 << 14
 
 // New makes the encoder of c. The backend serves kind local and may be nil for the
-// others. Kind none has no encoder: an error.
+// others. Kind none has no encoder: an error. The encoder of kind endpoint also has
+// a method Stats() endpoint.Stats.
 func New(c Config, backend compute.Backend) (Encoder, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ func (r *remote) Encode(ctx context.Context, items []Item) ([][]float32, error) 
 		if r.images && len(it.Image) > 0 {
 			url, err := dataURL(it.Image)
 			if err != nil {
-				return nil, fmt.Errorf("media: endpoint: item %d: %w", i, err)
+				return nil, fmt.Errorf("media: endpoint: %w", &itemError{i, err})
 			}
 			inputs, owner = append(inputs, endpoint.Input{Image: url}), append(owner, i)
 		}

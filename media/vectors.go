@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -133,8 +134,11 @@ func (f *filler) encode(ctx context.Context, enc Encoder, part []itemKey, places
 	}
 	vectors, err := enc.Encode(ctx, items)
 	if err != nil {
-		first := f.rows[part[0]][0]
-		return fmt.Errorf("encode %d places from %s on (item 0), %d of %d done: %w", len(part), places[first].ID, f.done, len(places), err)
+		var bad *itemError
+		if errors.As(err, &bad) && bad.item >= 0 && bad.item < len(part) {
+			err = fmt.Errorf("place %s: %w", places[f.rows[part[bad.item]][0]].ID, err)
+		}
+		return fmt.Errorf("encode places, %d of %d done: %w", f.done, len(places), err)
 	}
 	if len(vectors) != len(items) {
 		return fmt.Errorf("media: %w: %s gave %d vectors for %d items", ErrEncoder, f.m.Encoder, len(vectors), len(items))

@@ -186,7 +186,8 @@ func TestVectorsRefuse(t *testing.T) {
 		{"infinite", &counter{name: "c", dim: 3, answer: func(v [][]float32) [][]float32 { v[1][0] = float32(math.Inf(1)); return v }}, ErrEncoder, "Inf"},
 		{"few", &counter{name: "c", dim: 3, answer: func(v [][]float32) [][]float32 { return v[1:] }}, ErrEncoder, "4 vectors for 5"},
 		{"no dimension", &counter{name: "c"}, ErrEncoder, "dimension 0"},
-		{"failing", &counter{name: "c", dim: 3, after: func(int) error { return broken }}, broken, "p0"},
+		{"failing", &counter{name: "c", dim: 3, after: func(int) error { return broken }}, broken, "0 of 5 done"},
+		{"one bad image", &counter{name: "c", dim: 3, after: func(int) error { return &itemError{3, broken} }}, broken, "place p3"},
 	} {
 		if _, err := Vectors(context.Background(), tc.enc, places, details, dir, nil); !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: %v, want one that says %q", tc.what, err, tc.says)
