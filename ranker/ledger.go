@@ -34,10 +34,12 @@ func (l ledger) at(key, timeMS int64) tally {
 	return l[i-1].tally
 }
 
-// closed sorts single events and adds them up, merging those of equal key and time.
+// closed sorts single events and adds them up, merging those of equal key and
+// time. Those are ordered by value, so that rounding does not depend on later events.
 func closed(events []entry) ledger {
 	slices.SortFunc(events, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.timeMS, b.timeMS))
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.timeMS, b.timeMS),
+			cmp.Compare(a.clicks, b.clicks), cmp.Compare(a.expected, b.expected))
 	})
 	out := events[:0]
 	for _, e := range events {
