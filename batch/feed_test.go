@@ -261,7 +261,7 @@ func TestFeedWindowByHand(t *testing.T) {
 	b := e.EncodeFeed([]FeedRow{{Visits: d.Users[0].Visits, Requests: []*poi.Request{ask(1, 5), ask(2, 35), ask(3, 50)}}},
 		Shape{B: 1, N: 4, M: 3, C: 1}, nil)
 	for array, want := range map[int][]float32{InClock: {50, 40, 10, 0}, InSegment: {0, 0, 1, 0}, FeedClock: {45, 15, 0}, FeedSegment: {0, 1, 1},
-		FeedWeight: {1, 1, 1, 1}, FeedFrom: {0, kmPerDegree, 0, -kmPerDegree, kmPerDegree, 0}, FeedExtra: {0, 0, 0}} {
+		FeedWeight: {1, 1, 1}, FeedFrom: {0, kmPerDegree, 0, -kmPerDegree, kmPerDegree, 0}, FeedExtra: {0, 0, 0}} {
 		if got := b.Arrays[array].F; !near(got, want) {
 			t.Errorf("array %d is %v, want %v", array, got, want)
 		}
