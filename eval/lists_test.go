@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -80,6 +81,23 @@ func TestListsAndHitRatesByHand(t *testing.T) {
 	if got := table.Rows[1].Paired["hr@2"].Value; got != -0.25 {
 		t.Errorf("paired difference %g, want -0.25", got)
 	}
+	var text, marked strings.Builder
+	if err := errors.Join(table.WriteText(&text), table.WriteMarkdown(&marked)); err != nil {
+		t.Fatal(err)
+	}
+	const caption = "hits, by hand: n=4 of 4 users; [95 % intervals], 50 resamples of users, bootstrap seed 1\n"
+	for _, part := range []string{caption + "system ", "HR@1  ", "HR@2 minus a\na  ", "\nb  ", "-.2500"} {
+		if !strings.Contains(text.String(), part) {
+			t.Errorf("%q is not in\n%s", part, text.String())
+		}
+	}
+	if !strings.HasPrefix(marked.String(), caption+"\n| system | HR@1 | HR@2 | HR@1 minus a | HR@2 minus a |\n|---|---:|---:|---:|---:|\n| a | .5000 ") {
+		t.Errorf("markdown\n%s", marked.String())
+	}
+	table.Rows = table.Rows[:1]
+	if head := table.table().head; !slices.Equal(head, []string{"system", "HR@1", "HR@2"}) {
+		t.Errorf("one system alone has columns %q", head)
+	}
 	if _, err := HitRates(Hunt{}, nil, nil, nil, Options{}); !errors.Is(err, poi.ErrEmpty) {
 		t.Errorf("no query: %v, want ErrEmpty", err)
 	}
@@ -102,6 +120,11 @@ func TestHunts(t *testing.T) {
 	h := LastFive(d, poi.Test)
 	if len(h.Queries) != 1 || len(h.Queries[0].History) != 1 || !slices.Equal(h.Wanted[0], []int32{1, 2, 3, 0}) {
 		t.Errorf("last five: %+v", h)
+	}
+	// The last five of the validation part are before those of the test part.
+	d.Users = append(d.Users, poi.User{Visits: visits(a, a, poi.Validation, poi.Validation, poi.Validation, poi.Validation, poi.Validation, b, b)})
+	if h := LastFive(d, poi.Validation); len(h.Queries) != 1 || h.Queries[0].User != 3 || len(h.Queries[0].History) != 2 || !slices.Equal(h.Wanted[0], []int32{2, 3, 0, 1}) {
+		t.Errorf("last five of validation: %+v", h)
 	}
 	f := &poi.Feed{Requests: []poi.Request{
 		{User: 0, Pos: 3, TimeMS: 3, Options: []poi.Option{{POI: 2}, {POI: 3, Clicked: true}, {POI: 1, Clicked: true}}},

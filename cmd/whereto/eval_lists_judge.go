@@ -100,7 +100,7 @@ func (l *listRuns) cases(systems []system) ([][]judge.Case, error) {
 
 // judging tells of progress now and then.
 func (l *listRuns) judging(name string) func(done, total int) {
-	next := time.Now()
+	next := time.Now().Add(askQuiet)
 	return func(done, total int) {
 		if now := time.Now(); done == total || now.After(next) {
 			next = now.Add(askQuiet)
