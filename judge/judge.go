@@ -99,6 +99,16 @@ func (o Outcome) String() string { return [...]string{"lose", "even", "win"}[o+1
 // MarshalText makes JSON say the word.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
+// UnmarshalText reads what MarshalText says, so that results are read back.
+func (o *Outcome) UnmarshalText(text []byte) error {
+	for _, *o = range []Outcome{Lose, Even, Win} {
+		if o.String() == string(text) {
+			return nil
+		}
+	}
+	return fmt.Errorf("outcome %q: %w: want win, even or lose", text, poi.ErrBadInput)
+}
+
 // Verdict is what a judge says of a case.
 type Verdict struct {
 	System Outcome // which list is better as a whole

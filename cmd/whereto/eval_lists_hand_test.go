@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +105,27 @@ func TestListFiguresByHand(t *testing.T) {
 	}
 	if judged.A != "after" || judged.B != "before" {
 		t.Errorf("judged %s against %s, want after against before", judged.A, judged.B)
+	}
+}
+
+// A program reads the JSON of a report back as it was.
+func TestListReportIsReadBack(t *testing.T) {
+	l, systems := byHand(t)
+	r, err := l.figures(systems)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := r.write(&text, "json"); err != nil {
+		t.Fatal(err)
+	}
+	var back listReport
+	if err := json.Unmarshal([]byte(text.String()), &back); err != nil || !reflect.DeepEqual(&back, r) {
+		t.Errorf("%v: got %+v, want %+v", err, back, *r)
+	}
+	var o judge.Outcome
+	if err := o.UnmarshalText([]byte("draw")); !errors.Is(err, poi.ErrBadInput) {
+		t.Errorf("an unknown outcome: %v", err)
 	}
 }
 
