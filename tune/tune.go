@@ -56,6 +56,9 @@ func Assemble(ctx context.Context, base *fit.Assembly, rec *recipe.Recipe, o Opt
 	if s := rec.Tune.Stage; s == "" || s == spacetime.StageBase {
 		return nil, fmt.Errorf("recipe %s is of stage %q: %w; a network is post-trained by embed, rank or align", rec.Name, s, poi.ErrBadInput)
 	}
+	if rec.Tune.Stage == spacetime.StageAlign && rec.Media.Kind != media.None {
+		return nil, fmt.Errorf("recipe %s aligns with media.kind %s: %w; the generator proposes among all places and sees no media, set it to none", rec.Name, rec.Media.Kind, poi.ErrBadInput)
+	}
 	feed, counts, err := pipeline.LoadFeed(ctx, rec.Data, base.Dataset, o.Progress)
 	if err != nil {
 		return nil, err
