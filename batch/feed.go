@@ -52,6 +52,7 @@ const (
 	FeedExtra                      // [B, M, C] float32, what a stage wants to know of each option
 	FeedMedia                      // [B, N, X] float32, media vectors of the window's places
 	FeedShow                       // [B, M, C, X] float32, media vectors of the options
+	FeedSpot                       // [B, M, C, 2] float32, kilometres east and north of the origin: the options' places
 	NumFeed
 )
 
@@ -128,6 +129,7 @@ func newFeedBatch(s Shape, media Media) *FeedBatch {
 	floats(FeedExtra, s.B, s.M, s.C)
 	floats(FeedMedia, s.B, s.N, width)
 	floats(FeedShow, s.B, s.M, s.C, width)
+	floats(FeedSpot, s.B, s.M, s.C, 2)
 	return b
 }
 
@@ -161,6 +163,7 @@ func (e *Encoder) ask(b *FeedBatch, window *Batch, r *FeedRow, i, m int, s Shape
 	b.Weight += weight
 	for c, o := range q.Options {
 		b.Arrays[FeedOption].I[at*s.C+c] = o.POI + 1
+		b.Arrays[FeedSpot].F[(at*s.C+c)*2], b.Arrays[FeedSpot].F[(at*s.C+c)*2+1] = e.x[o.POI], e.y[o.POI]
 		if o.Clicked {
 			b.Arrays[FeedClicked].F[at*s.C+c] = 1
 		}

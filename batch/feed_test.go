@@ -145,6 +145,7 @@ func checkFeed(t *rapid.T, d *poi.Dataset, c Config, f FeedConfig, tasks []FeedT
 		checkMedia(t, window, b.Arrays[FeedMedia].F[i*c.Window*2:(i+1)*c.Window*2])
 	}
 	checkMedia(t, b.Arrays[FeedOption].I, b.Arrays[FeedShow].F)
+	checkSpots(t, NewEncoder(d, c), b.Arrays[FeedOption].I, b.Arrays[FeedSpot].F)
 	if math.Abs(b.Weight-weight) > 1e-9 || b.Tokens != tokens || b.Options != options {
 		t.Fatalf("weight %v, tokens %d, options %d; counted %v, %d, %d", b.Weight, b.Tokens, b.Options, weight, tokens, options)
 	}
@@ -178,10 +179,22 @@ func checkOptions(t *rapid.T, b *FeedBatch, task *FeedTask, at, room int) {
 	}
 }
 
+// checkSpots wants each option's place in kilometres, and zeros of padding.
+func checkSpots(t *rapid.T, e *Encoder, options []int32, spots []float32) {
+	for j, p := range options {
+		if p > 0 && (spots[2*j] != e.x[p-1] || spots[2*j+1] != e.y[p-1]) || p == 0 && (spots[2*j] != 0 || spots[2*j+1] != 0) {
+			t.Fatalf("option %d of place %d is at %v km", j, p, spots[2*j:2*j+2])
+		}
+	}
+}
+
 // emptyRequest wants zeros in every array of a request that is padding.
 func emptyRequest(t *rapid.T, b *FeedBatch, at int) {
-	for array := FeedAt; array < FeedMedia; array++ {
+	for array := FeedAt; array < NumFeed; array++ {
 		a := b.Arrays[array]
+		if array == FeedMedia {
+			continue // of the window, not of a request
+		}
 		width := product(a.Dims[2:])
 		for k := at * width; k < (at+1)*width; k++ {
 			if a.I != nil && a.I[k] != 0 || a.F != nil && a.F[k] != 0 {

@@ -39,6 +39,7 @@ type Config struct {
 	Pointer        bool `yaml:"pointer"`         // product of hidden state and candidate embedding in the copy head
 	SpacetimeBias  bool `yaml:"spacetime_bias"`  // attention bias from time gap, hour, weekday, distance
 	HideRequests   bool `yaml:"hide_requests"`   // u is no key for later tokens
+	Distance       bool `yaml:"distance"`        // how far a place is from where the user stood, on the place's token
 	TiedEmbeddings bool `yaml:"tied_embeddings"` // output vectors are the input embeddings of places
 	UserEmbedding  bool `yaml:"user_embedding"`  // a vector for each known user, added to u
 	WholeHistory   bool `yaml:"whole_history"`   // attention reaches beyond the current trajectory

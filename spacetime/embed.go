@@ -201,12 +201,13 @@ func (n *net) user() *Node {
 	return Mul(e, BroadcastToShape(InsertAxes(known, -1), e.Shape()))
 }
 
-// tokens interleaves the tokens of each action, after the profile, [B, T, D]. media
+// tokens interleaves the tokens of each action, after the profile, [B, T, D]. extra
 // is added to the tokens of places, [B, N, D]; nil: nothing.
-func (n *net) tokens(media *Node) *Node {
+func (n *net) tokens(extra *Node) *Node {
+	extra = n.withWay(extra, n.in[batch.InFrom], n.in[batch.InAt])
 	place := n.in[batch.InPlace]
 	b, actions := place.Shape().Dimensions[0], place.Shape().Dimensions[1]
-	parts := append([]*Node{n.role(n.request(n.in[batch.InTimes], n.in[batch.InCells]), 0)}, n.tokensOf(place, media)...)
+	parts := append([]*Node{n.role(n.request(n.in[batch.InTimes], n.in[batch.InCells]), 0)}, n.tokensOf(place, extra)...)
 	if n.c.ActionToken {
 		kind := look(n.weight("action", embedStd, n.t.Types+1, n.d), n.in[batch.InType])
 		parts = append(parts, n.role(kind, len(parts)))
@@ -220,17 +221,38 @@ func (n *net) tokens(media *Node) *Node {
 }
 
 // tokensOf are the tokens of places of any shape, (block, inner) or (place), each
-// [..., D].
-func (n *net) tokensOf(place, media *Node) []*Node {
+// [..., D]; extra, if not nil, is added to the last.
+func (n *net) tokensOf(place, extra *Node) []*Node {
 	at := n.placesAt(place)
-	if media != nil {
-		at = Add(at, media)
+	if extra != nil {
+		at = Add(at, extra)
 	}
 	if !n.t.Hier {
 		return []*Node{n.role(at, 1)}
 	}
 	blocks := look(n.constant(n.t.Block, n.t.Places()), place)
 	return []*Node{n.role(n.embedBlocks(blocks), 1), n.role(at, 2)}
+}
+
+// withWay adds to extra, which may be nil, what the way from where the user stood to
+// a place says, [..., D] of points [..., 2]; extra itself if the recipe does not ask.
+// It enters the last token of a place, from which nothing of that place is
+// predicted.
+func (n *net) withWay(extra, from, at *Node) *Node {
+	if !n.c.Distance {
+		return extra
+	}
+	km := Sqrt(AddScalar(ReduceSum(Square(Sub(from, at)), -1), 1e-6))
+	parts := []*Node{MulScalar(Log1P(km), 0.3)}
+	for _, reach := range []float64{0.5, 2, 8, 32} {
+		parts = append(parts, Exp(MulScalar(km, -1/reach)))
+	}
+	phi := Reshape(Stack(parts, -1), -1, len(parts))
+	way := Reshape(MatMul(phi, n.weight("distance", embedStd, len(parts), n.d)), append(slices.Clone(km.Shape().Dimensions), n.d)...)
+	if extra == nil {
+		return way
+	}
+	return Add(extra, way)
 }
 
 // role adds to tokens [..., D] the vector of their part in an action.

@@ -97,7 +97,9 @@ func (f *feed) media(vectors *Node) *Node {
 // shown are the input tokens of the options, [B, M, C, width, D].
 func (f *feed) shown() *Node {
 	place := f.in[batch.FeedOption]
-	return f.dropout(Stack(f.tokensOf(place, f.media(f.in[batch.FeedShow])), 3), 105)
+	from := BroadcastToShape(InsertAxes(f.in[batch.FeedFrom], 2), f.in[batch.FeedSpot].Shape())
+	extra := f.withWay(f.media(f.in[batch.FeedShow]), from, f.in[batch.FeedSpot])
+	return f.dropout(Stack(f.tokensOf(place, extra), 3), 105)
 }
 
 // see is the mask: requests and options as told above, [B, S, S].

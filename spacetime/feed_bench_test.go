@@ -55,7 +55,7 @@ func wideFeed(n, c int) []batch.Array {
 	}
 	for array, dims := range map[int][]int{batch.InClock: {1, n}, batch.InAt: {1, n, 2}, batch.InFrom: {1, n, 2}, batch.InSegment: {1, n},
 		batch.FeedClock: {1, 1}, batch.FeedFrom: {1, 1, 2}, batch.FeedSegment: {1, 1}, batch.FeedWeight: {1, 1}, batch.FeedClicked: {1, 1, c},
-		batch.FeedExtra: {1, 1, c}, batch.FeedMedia: {1, n, 1}, batch.FeedShow: {1, 1, c, 1}} {
+		batch.FeedExtra: {1, 1, c}, batch.FeedMedia: {1, n, 1}, batch.FeedShow: {1, 1, c, 1}, batch.FeedSpot: {1, 1, c, 2}} {
 		out[array] = batch.Array{Dims: dims, F: make([]float32, size(dims))}
 	}
 	out[batch.FeedAt].I[0] = int32(n)

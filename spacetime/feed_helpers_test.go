@@ -16,6 +16,17 @@ import (
 	"github.com/whereto/whereto/geo"
 )
 
+// feedVariants are those of pre-training, and the whole network with distances.
+func feedVariants() []variant {
+	out := variants()
+	for _, hier := range []bool{false, true} {
+		v := whole(hier)
+		v.name, v.c.Distance = v.name+"/distance", true
+		out = append(out, v)
+	}
+	return out
+}
+
 // tinyMedia is the width of media vectors where a network has them.
 const tinyMedia = 3
 
@@ -78,6 +89,7 @@ func (v variant) feedData(rng *rand.Rand, t *Tables) *batch.FeedBatch {
 	floats(batch.FeedExtra, 2, b, m, c)
 	floats(batch.FeedMedia, 1, b, n, x)
 	floats(batch.FeedShow, 1, b, m, c, x)
+	floats(batch.FeedSpot, 3, b, m, c, 2)
 	put(out)
 	return out
 }
@@ -181,8 +193,9 @@ func unfold(b *batch.FeedBatch, out *batch.Batch, media batch.Array, r int, o sh
 	out.Arrays[batch.InWeight].F[r] = 1
 	paste(media, r*(n+1), b.Arrays[batch.FeedMedia], o.i*n, at)
 	paste(media, r*(n+1)+at+1, b.Arrays[batch.FeedMedia], o.i*n+at, n-at)
-	x := media.Dims[2]
-	copy(media.F[(r*(n+1)+at)*x:][:x], b.Arrays[batch.FeedShow].F[(request*shows+o.c)*x:])
+	x, option := media.Dims[2], request*shows+o.c
+	copy(media.F[(r*(n+1)+at)*x:][:x], b.Arrays[batch.FeedShow].F[option*x:])
+	copy(out.Arrays[batch.InAt].F[(r*(n+1)+at)*2:][:2], b.Arrays[batch.FeedSpot].F[option*2:])
 }
 
 // paste copies cells, which are what one index of the first two axes has.

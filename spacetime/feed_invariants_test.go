@@ -35,7 +35,7 @@ func answers(tr *feedTrial) graph {
 // hierarchical network with media, which has every kind of token, on the others.
 func eachFeed(t *testing.T, media int, seed uint64, build func(tr *feedTrial) graph, f func(t *testing.T, tr *feedTrial)) {
 	backends := testkit.Backends(t)
-	for k, v := range variants() {
+	for k, v := range feedVariants() {
 		tr := newFeedTrial(t, backends["go"], v, media, stageCases()[0].tune, seed+uint64(k), build)
 		for _, name := range slices.Sorted(maps.Keys(backends)) {
 			if name == "go" || v.name == "hier" {
@@ -146,11 +146,14 @@ func TestCandidatesStandAlone(t *testing.T) {
 
 // exchange swaps two options with all that belongs to them.
 func exchange(b *batch.FeedBatch, i, j int) {
-	o, show := b.Arrays[batch.FeedOption].I, b.Arrays[batch.FeedShow]
+	o := b.Arrays[batch.FeedOption].I
 	o[i], o[j] = o[j], o[i]
-	w := show.Dims[3]
-	for k := range w {
-		show.F[i*w+k], show.F[j*w+k] = show.F[j*w+k], show.F[i*w+k]
+	for _, array := range []int{batch.FeedShow, batch.FeedSpot} {
+		a := b.Arrays[array]
+		w := a.Dims[3]
+		for k := range w {
+			a.F[i*w+k], a.F[j*w+k] = a.F[j*w+k], a.F[i*w+k]
+		}
 	}
 }
 
@@ -165,7 +168,7 @@ func enlarge(b *batch.FeedBatch, actions, requests, candidates int) {
 			widen(&b.Arrays[array], 1, requests)
 		}
 	}
-	for _, array := range []int{batch.FeedOption, batch.FeedClicked, batch.FeedExtra, batch.FeedShow} {
+	for _, array := range []int{batch.FeedOption, batch.FeedClicked, batch.FeedExtra, batch.FeedShow, batch.FeedSpot} {
 		widen(&b.Arrays[array], 2, candidates)
 	}
 }
@@ -234,6 +237,24 @@ func TestFeedCausality(t *testing.T) {
 		tr.keeps(t, "action 3 changed", before, b, after, 2, 2)
 		if tr.v.c.WholeHistory {
 			tr.moves(t, "action 3 changed", before, after, 1)
+		}
+	})
+}
+
+// The way to a candidate moves its own score, if the recipe asks for distances, and
+// nothing else: its vector has no user to be far from, and the generating heads speak
+// before they see it.
+func TestDistanceOfACandidate(t *testing.T) {
+	eachFeed(t, tinyMedia, 4600, answers, func(t *testing.T, tr *feedTrial) {
+		before := tr.answers(tr.feed)
+		after := tr.answers(tr.edited(func(b *batch.FeedBatch) { b.Arrays[batch.FeedSpot].F[1*2] += 3 }))
+		for i := range before {
+			for k, want := range before[i] {
+				moved := tr.v.c.Distance && i == givenScores && k == 1
+				if got := after[i][k]; (got != want) != moved {
+					t.Errorf("answer %d, value %d is %v, then %v as candidate 1 moved", i, k, want, got)
+				}
+			}
 		}
 	})
 }

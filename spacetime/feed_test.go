@@ -33,9 +33,9 @@ func layout(tr *feedTrial) graph {
 // place, is what the feed's layout gives a request and its option: sharing the
 // window, the equal positions and the mask between options change nothing.
 func TestFeedEqualsPlainWindows(t *testing.T) {
-	onONNX := []string{"", "/as printed", "/one trajectory", "/requests seen", "/bare", "/no bias"}
+	onONNX := []string{"", "/as printed", "/one trajectory", "/requests seen", "/bare", "/no bias", "/distance"}
 	backends := testkit.Backends(t)
-	for k, v := range variants() {
+	for k, v := range feedVariants() {
 		tr := newFeedTrial(t, backends["go"], v, 0, DefaultTune(), uint64(2000+k), layout)
 		of := showns(tr.feed)
 		windows, _ := tr.plain(tr.feed, of)

@@ -68,6 +68,7 @@ func variants() []variant {
 		changed("bare names", func(v *variant) {
 			v.c.Time, v.c.Geo, v.c.Category, v.c.UserEmbedding, v.c.Pointer = false, false, false, false, false
 		})
+		changed("distance", func(v *variant) { v.c.Distance = true })
 		changed("no bias", func(v *variant) { v.c.SpacetimeBias = false })
 		if hier {
 			continue // the rest does not depend on the index

@@ -145,10 +145,28 @@ func (n *network) embed(i, t int, at token) []float64 {
 		x = n.row("block", int(n.t.Block[place]), d)
 	case "place":
 		x = n.places[place]
+		if n.c.Distance {
+			x = plus(x, n.way(i, at.action))
+		}
 	case "type":
 		x = n.row("action", int(n.ints(batch.InType, i, at.action)[0]), d)
 	}
 	return plus(x, n.row("kind", at.kind, d))
+}
+
+// way is what the kilometres from where the user stood to the action's place say.
+func (n *network) way(i, a int) []float64 {
+	from, to := n.floats(batch.InFrom, i, a), n.floats(batch.InAt, i, a)
+	east, north := float64(from[0])-float64(to[0]), float64(from[1])-float64(to[1])
+	km := math.Sqrt(east*east + north*north + 1e-6)
+	phi := []float64{0.3 * math.Log1p(km), math.Exp(-km / 0.5), math.Exp(-km / 2), math.Exp(-km / 8), math.Exp(-km / 32)}
+	out := make([]float64, n.c.Decoder.Dim)
+	for f, x := range phi {
+		for d, w := range n.row("distance", f, n.c.Decoder.Dim) {
+			out[d] += x * w
+		}
+	}
+	return out
 }
 
 // moment is E(u): time, place of the user if the recipe has one, the user.

@@ -34,7 +34,10 @@ func stageCases() []stageCase {
 	bare.located, bare.profile, bare.c.ActionToken, bare.c.Gate, bare.c.TiedEmbeddings, bare.c.SpacetimeBias = false, 0, false, "scalar", false, false
 	alone := whole(false)
 	alone.c.WholeHistory, alone.c.HideRequests, alone.c.TiedEmbeddings = false, false, false
+	far := whole(true)
+	far.c.Distance = true
 	return []stageCase{
+		{"rank, media, distance", far, tinyMedia, tune(StageRank, same), false},
 		{"embed, media", whole(true), tinyMedia, tune(StageEmbed, same), true},
 		{"embed, own options", bare, 0, tune(StageEmbed, func(c *TuneConfig) { c.InBatch = false }), false},
 		{"embed, flat", whole(false), tinyMedia, tune(StageEmbed, same), false},
@@ -101,7 +104,7 @@ func TestStagesEqualOracle(t *testing.T) {
 			reached[group(name)] = true
 		}
 	}
-	want := []string{"action", "bias", "block", "blocks", "category", "decoder", "embed", "flat", "gate", "geo", "inners", "kind", "media",
+	want := []string{"action", "bias", "block", "blocks", "category", "decoder", "distance", "embed", "flat", "gate", "geo", "inners", "kind", "media",
 		"place", "profile", "rank", "time", "user"}
 	if got := slices.Sorted(maps.Keys(reached)); !slices.Equal(got, want) {
 		t.Errorf("groups of variables %v, want %v", got, want)

@@ -45,7 +45,7 @@ func newIndexBuildCmd() *cobra.Command {
 		},
 	}
 	bindData(cmd, &cfg)
-	cmd.Flags().StringVar(&mode, "mode", mode, "hier (block and inner token) or flat (one token a POI)")
+	cmd.Flags().StringVar(&mode, "mode", mode, "hier (block and inner token), flat (one token a POI) or hash (blocks that are not places, the ablation)")
 	cmd.Flags().Float64Var(&cfg.Index.SizeKM, "block-km", cfg.Index.SizeKM, "edge of a block in kilometres")
 	cmd.Flags().StringVar(&update, "update", "", "older index whose tokens are kept")
 	cmd.Flags().StringVar(&out, "out", "", "index file to write")
