@@ -23,7 +23,7 @@ func TestRunCommandsFail(t *testing.T) {
 		t.Fatal(err)
 	}
 	two := testkit.WriteFile(t, "two.csv", strings.Replace(string(text), "\nme,", "\nyou,", 1))
-	badType := testkit.WriteFile(t, "type.csv", strings.Replace(string(text), "\nme,", "\nme,", 1)+"me,"+strings.SplitN(strings.SplitN(string(text), "\n", 3)[1], ",", 3)[1]+",n,c,45.7,4.8,2030-01-01T00:00:00Z,60,favourite\n")
+	badType := testkit.WriteFile(t, "type.csv", strings.Replace(string(text), "\nme,", "\nme,", 1)+"me,"+strings.SplitN(strings.SplitN(string(text), "\n", 3)[1], ",", 3)[1]+",n,c,45.7,4.8,2030-01-01T00:00:00Z,60,teleport\n")
 	odd := testkit.WriteFile(t, "odd.yaml", "name: odd\ntraining: {epoks: 3}\n")
 	names := strings.NewReplacer("USER", user, "HISTORY", history, "HOLED", holed, "TWO", two, "TYPE", badType, "ODD", odd)
 	for _, c := range []struct {
@@ -61,7 +61,7 @@ func TestRunCommandsFail(t *testing.T) {
 		{"recommend @/run --user USER --skip-unknown", false, "--skip-unknown goes with --history", 2},
 		{"recommend @/run --history HOLED", false, `row 2: POI "nowhere": unknown POI`, 1},
 		{"recommend @/run --history TWO", false, "give the actions of one person", 1},
-		{"recommend @/run --history TYPE", false, `action type "favourite"`, 1},
+		{"recommend @/run --history TYPE", false, `action type "teleport"`, 1},
 		{"recommend @/run --history HISTORY --time 2001-01-01T00:00:00Z", false, "after the request's time", 1},
 		{"recommend @/run --history @/none.csv", false, "none.csv", 1},
 		{"bench train quickstart --batches 9", false, "--batches is 9", 2},
