@@ -143,6 +143,7 @@ func Parse(data []byte, sets []string) (*Recipe, error) { return over(Default(),
 func Over(from *Recipe, data []byte, sets []string) (*Recipe, error) {
 	r := Default()
 	r.Data, r.Evidence, r.Batch, r.Model, r.Recommend, r.Measure = from.Data, from.Evidence, from.Batch, from.Model, from.Recommend, from.Measure
+	r.Training.KeepBest = "auc" // what every stage measures on validation
 	return over(r, data, sets)
 }
 

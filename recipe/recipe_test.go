@@ -304,3 +304,25 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A recipe of post-training keeps the data, input and network of the run it starts
+// from and takes defaults for the rest.
+func TestOver(t *testing.T) {
+	base, err := Parse([]byte("name: pre\nbatch: {window: 48, chunk: 16}\ntraining: {epochs: 7, lr: 0.5}\nmodel: {time: false}\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Over(base, []byte("name: rank\ntune: {stage: rank}\nmodel: {dropout: 0}\n"), []string{"feed.size=3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Name != "rank" || r.Batch.Window != 48 || r.Model.Time || r.Model.Dropout != 0 || r.Feed.Size != 3 || r.Tune.Stage != "rank" {
+		t.Errorf("recipe %+v", r)
+	}
+	if d := Default(); r.Training.Epochs != d.Training.Epochs || r.Training.LR != d.Training.LR || r.Training.KeepBest != "auc" {
+		t.Errorf("training %+v, want the defaults with auc", r.Training)
+	}
+	if _, err := Over(base, []byte("tune: {stages: rank}\n"), nil); !errors.Is(err, ErrRecipe) || !strings.Contains(err.Error(), `nearest is "stage"`) {
+		t.Errorf("unknown key: %v", err)
+	}
+}
