@@ -133,7 +133,7 @@ func (m *chart) actions(c *Case, v view) {
 		m.Dots = append(m.Dots, d)
 	}
 	if outside > 0 {
-		m.Notes = append(m.Notes, fmt.Sprintf("%d of %d past actions are outside this map.", outside, len(c.Actions)))
+		m.Notes = append(m.Notes, fmt.Sprintf("Outside this map: %d of %d past actions.", outside, len(c.Actions)))
 	}
 }
 
