@@ -30,6 +30,7 @@ type dot struct {
 const (
 	mapSide     = 420 // units of the map
 	margin      = 26
+	rim         = 8 // no dot nearer to the edge
 	kmPerDegree = geo.EarthRadius / 1000 * math.Pi / 180
 	leastSpanKM = 0.3
 	// A person is drawn on the map only if it stays of use with him: not wider than
@@ -65,7 +66,7 @@ func (v view) shrink() float64 { return max(.01, math.Cos(v.lat*math.Pi/180)) }
 func (v view) at(lat, lng float64) (x, y px, ok bool) {
 	unit := v.unit()
 	kx, ky := turn(lng-v.lng)*kmPerDegree*v.shrink(), (lat-v.lat)*kmPerDegree
-	edge := mapSide / 2 / unit
+	edge := (mapSide/2 - rim) / unit
 	return px(mapSide/2 + kx*unit), px(mapSide/2 - ky*unit), math.Abs(kx) <= edge && math.Abs(ky) <= edge
 }
 

@@ -40,7 +40,8 @@ func newExplainCmd() *cobra.Command {
 			"logit of the click loses. Prints a table and writes a self-contained HTML page.\n\n" +
 			"Without --request it takes a telling case: a clicked place that RUN ranks much higher\n" +
 			"than RUN2 does, or than popularity does, and among such cases the one in which a\n" +
-			"single piece of text, or without text a single action, spoke the loudest.",
+			"single piece of text, or without text a single action, spoke the loudest. Clicks that\n" +
+			"a simulated log knows to be mere chance are passed over.",
 		Example: "  whereto explain runs/city-rank-s1\n" +
 			"  whereto explain runs/city-rank-s1 --request r00012-3 --poi p000815 --against runs/city-plain-s1 --out case.html",
 		Args: cobra.ExactArgs(1),

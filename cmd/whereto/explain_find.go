@@ -185,6 +185,9 @@ func (c *caseFinder) highest(q *poi.Request) (int32, error) {
 const (
 	searched  = 2000 // requests that a telling case is looked for in, evenly spaced
 	finalists = 8    // cases that are explained before one is chosen
+	// meant is the least true probability of a click, where a simulated log knows it,
+	// at which a click is no mere chance: nothing of the person explains those.
+	meant = 0.3
 )
 
 // found is a clicked place and how much higher the run ranks it than the other.
@@ -193,6 +196,7 @@ type found struct {
 	place int32
 	gain  float64 // share of the list
 	score float64
+	meant bool // the click is no mere chance, as far as anybody knows
 }
 
 // telling chooses a case. place limits the choice to one place, -1 does not.
@@ -265,13 +269,16 @@ func (c *caseFinder) gains(place int32) ([]found, error) {
 		for k, o := range q.Options {
 			if o.Clicked && (place < 0 || o.POI == place) {
 				gain := float64(above(other[i], k)-above(own[i], k)) / float64(len(q.Options))
-				list = append(list, found{q, o.POI, gain, own[i][k]})
+				list = append(list, found{q, o.POI, gain, own[i][k], o.Relevance < 0 || o.Relevance >= meant})
 			}
 		}
 	}
 	slices.SortStableFunc(list, func(x, y found) int {
 		return cmp.Or(cmp.Compare(y.gain, x.gain), cmp.Compare(y.score, x.score))
 	})
+	if likely := slices.DeleteFunc(slices.Clone(list), func(f found) bool { return !f.meant }); len(likely) > 0 {
+		return likely, nil
+	}
 	return list, nil
 }
 
