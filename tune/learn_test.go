@@ -221,7 +221,7 @@ func TestTasksOfStages(t *testing.T) {
 	wantError(t, err, poi.ErrEmpty)
 }
 
-// The network is post-trained by its own stages only.
+// The network is post-trained by its own stages only, and generates without media.
 func TestAssembleRefuses(t *testing.T) {
 	w := getWorld(t)
 	for _, stage := range []string{"", "base"} {
@@ -230,4 +230,6 @@ func TestAssembleRefuses(t *testing.T) {
 		_, err := Assemble(t.Context(), w.base, &rec, Options{})
 		wantError(t, err, poi.ErrBadInput, "embed, rank or align")
 	}
+	_, err := Assemble(t.Context(), w.base, w.recipe(t, "align", withMedia...), Options{})
+	wantError(t, err, poi.ErrBadInput, "sees no media")
 }
