@@ -235,7 +235,7 @@ func TestQuickstart(t *testing.T) {
 		if status != 0 {
 			t.Fatalf("call %d: status %d: %s", i, status, stderr)
 		}
-		for _, part := range []string{want, "40 people", "recency", "22:00", "report.html", "What to try next"} {
+		for _, part := range []string{want, " people, ", "recency", "22:00", "report.html", "What to try next"} {
 			if !strings.Contains(stdout, part) {
 				t.Errorf("call %d: %q is not in\n%s", i, part, stdout)
 			}
