@@ -227,7 +227,7 @@ func NewFeedSampler(d *poi.Dataset, enc *Encoder, tasks []FeedTask, cfg FeedConf
 	}
 	for from := 0; from < len(tasks); {
 		to := from + 1
-		for to < len(tasks) && to-from < cfg.Requests && s.together(tasks[from].Request, tasks[to].Request) {
+		for to < len(tasks) && to-from < cfg.Requests && s.together(&tasks[from], &tasks[to]) {
 			to++
 		}
 		s.rows = append(s.rows, s.row(tasks[from:to]))
@@ -240,10 +240,18 @@ func NewFeedSampler(d *poi.Dataset, enc *Encoder, tasks []FeedTask, cfg FeedConf
 }
 
 // together reports whether a window that ends at the later request still gives the
-// first half a window of actions, or all it has.
-func (s *FeedSampler) together(first, later *poi.Request) bool {
-	from := max(0, int(later.Pos)-s.shape.N)
-	return first.User == later.User && int(first.Pos)-from >= min(int(first.Pos), s.shape.N/2)
+// first half a window of actions, or all it has. Tasks that carry Extra, numbers
+// computed for a request alone, only share a window that each would have alone.
+func (s *FeedSampler) together(first, later *FeedTask) bool {
+	a, b := int(first.Request.Pos), int(later.Request.Pos)
+	from := max(0, b-s.shape.N)
+	if first.Request.User != later.Request.User {
+		return false
+	}
+	if first.Extra != nil || later.Extra != nil {
+		return from == max(0, a-s.shape.N)
+	}
+	return a-from >= min(a, s.shape.N/2)
 }
 
 func (s *FeedSampler) row(tasks []FeedTask) FeedRow {

@@ -130,7 +130,7 @@ func (s stopAt) Batch(ctx context.Context, epoch, step int) (training.Batch, err
 func TestAlignStartsAtItsReference(t *testing.T) {
 	w := getWorld(t)
 	eachBackend(t, func(t *testing.T, backend compute.Backend) {
-		a := w.stage(t, backend, "align", "feed.requests=1", "training.max_steps=1")
+		a := w.stage(t, backend, "align", "feed.requests=3", "training.max_steps=1")
 		store := w.weights(t)
 		tasks, err := a.tasks(t.Context(), backend, store, nil)
 		must(t, err)
