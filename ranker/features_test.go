@@ -3,7 +3,6 @@ package ranker
 import (
 	"errors"
 	"math"
-	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
@@ -344,8 +343,7 @@ func TestExtra(t *testing.T) {
 	if _, err := NewExtra(feed); !errors.Is(err, poi.ErrBadInput) {
 		t.Errorf("equal IDs: %v", err)
 	}
-	fit := mustNew(t, d, feed, nil, tiny())
-	if w := fit.builder(true).width(); w != denseFeatures {
+	if w := mustNew(t, d, feed, nil, tiny()).builder(true).width(); w != denseFeatures {
 		t.Errorf("without extra features a row has %d numbers, want %d", w, denseFeatures)
 	}
 }
@@ -381,15 +379,14 @@ func TestNewRejects(t *testing.T) {
 }
 
 func TestConfigValidate(t *testing.T) {
-	if err := Default().Validate(); err != nil {
+	if err := errors.Join(Default().Validate(), Training().Check()); err != nil {
 		t.Error(err)
 	}
-	rng := rand.New(rand.NewPCG(1, 1))
 	for name, change := range map[string]func(c *Config){
 		"dim": func(c *Config) { c.Dim = 0 }, "user_table": func(c *Config) { c.UserTable = 1 }, "place_table": func(c *Config) { c.PlaceTable = 1 << 30 },
 		"geo_table": func(c *Config) { c.GeoTable = 0 }, "cross_table": func(c *Config) { c.CrossTable = 0 },
 		"block_km": func(c *Config) { c.BlockKM = math.NaN() }, "history": func(c *Config) { c.History = 0 },
-		"attention_hidden": func(c *Config) { c.AttentionHidden = -rng.IntN(9) }, "hidden": func(c *Config) { c.Hidden = nil },
+		"attention_hidden": func(c *Config) { c.AttentionHidden = 0 }, "hidden": func(c *Config) { c.Hidden = nil },
 		"hidden[1]": func(c *Config) { c.Hidden = []int{4, 0} }, "dropout": func(c *Config) { c.Dropout = 1 },
 		"field_dropout": func(c *Config) { c.FieldDropout = -.1 }, "position": func(c *Config) { c.Position = "maybe" },
 		"prior": func(c *Config) { c.Prior = 0 }, "warm_up": func(c *Config) { c.WarmUp = 1 }, "batch": func(c *Config) { c.Batch = 0 },
