@@ -66,22 +66,21 @@ type Config struct {
 	Batch  int     `yaml:"batch"` // requests
 }
 
-// Default is the network that was tuned on validation requests of the simulated
-// city of 2,000 people and 40,000 requests (seed 1). There the attention changed
-// AUC by less than its noise (.7504 with it, .7510 without, of .8360 possible), a
-// width of 16 or 32 as little, so both are kept small.
+// Default is the network chosen on the validation requests of a simulated city
+// (seed 1, 2,000 people, 3,000 places, 40,000 requests, one training each): AUC .7531
+// of .8360 possible. Width 32 had .7525, no interactions .7524, no attention .7531.
 func Default() Config {
 	return Config{Dim: 16, UserTable: 1 << 14, PlaceTable: 1 << 15, GeoTable: 1 << 12, CrossTable: 1 << 13, BlockKM: 1,
 		History: 16, AttentionHidden: 32, Hidden: []int{128, 64}, Dropout: 0.1, FieldDropout: 0.2, Attention: true, Interactions: true,
 		Position: PositionKnown, Prior: 2, WarmUp: 0.1, Batch: 64}
 }
 
-// Training returns the settings that go with Default. Click models overfit from
-// their second epoch on; the averaged weights gained .0025 of AUC over the last ones
-// and let the second epoch help.
+// Training returns the settings that go with Default. They matter more than the
+// network does: twice the learning rate had .7504 after three epochs, less than after
+// one, half of it .7524; averaged weights changed nothing.
 func Training() training.Config {
 	c := training.Defaults()
-	c.Epochs, c.LR, c.MinLR, c.Decay, c.EMADecay, c.KeepBest = 2, 1e-3, 5e-5, 0.05, 0.998, "auc"
+	c.Epochs, c.LR, c.MinLR, c.Decay, c.KeepBest = 2, 1e-3, 5e-5, 0.05, "auc"
 	return c
 }
 
