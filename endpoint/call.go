@@ -1,7 +1,9 @@
 package endpoint
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,46 +12,36 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/openai/openai-go/v3/option"
 )
 
 // errTooLarge ends the reading of an answer beyond the limit.
 var errTooLarge = errors.New("answer too large")
 
-// limitedTransport gives answers whose body fails after max bytes, so that a
-// server cannot fill our memory.
-type limitedTransport struct {
-	next http.RoundTripper
-	max  int64
-}
-
-func (t limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := t.next.RoundTrip(r)
-	if err == nil {
-		res.Body = &limitedBody{ReadCloser: res.Body, left: t.max}
+// post sends one request and returns the answer's whole body, at most MaxAnswer
+// bytes of it, and its head. It is written by hand, because a client library for
+// these two routes takes longer to compile than all the rest of the program, and
+// its own retries and environment variables would have to be switched off.
+func (c *Client) post(ctx context.Context, route string, payload []byte) (*http.Response, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(c.cfg.URL, "/")+"/"+route, bytes.NewReader(payload))
+	if err != nil {
+		return nil, nil, err
 	}
-	return res, err
-}
-
-type limitedBody struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *limitedBody) Read(p []byte) (int, error) {
-	if b.left < 0 {
-		return 0, errTooLarge
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
 	}
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		return n, errTooLarge
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, nil, err
 	}
-	return n, err
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, c.cfg.MaxAnswer+1))
+	if err == nil && int64(len(body)) > c.cfg.MaxAnswer {
+		err = errTooLarge
+	}
+	return res, body, err
 }
-
-// sendFn makes one attempt with the options given.
-type sendFn func(ctx context.Context, opts ...option.RequestOption) error
 
 // outcome is how an attempt ended.
 type outcome struct {
@@ -58,12 +50,16 @@ type outcome struct {
 	wait  time.Duration // what the server asks for; 0: nothing
 }
 
-// call makes attempts until read accepts an answer, an error is final, or
+// call posts request as JSON and makes attempts until read accepts an answer, an error is final, or
 // Config.Attempts are used up. Errors of read wrap ErrAnswer; they are retried if
 // again says so, since a model that draws its answer may do better next time.
-func (c *Client) call(ctx context.Context, what string, again bool, send sendFn, read func(body []byte) error) error {
+func (c *Client) call(ctx context.Context, what, route string, request any, again bool, read func(body []byte) error) error {
+	payload, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("endpoint: %s: %w: %v", what, ErrInput, err)
+	}
 	for n := 1; ; n++ {
-		o := c.attempt(ctx, send, read)
+		o := c.attempt(ctx, route, payload, read)
 		if o.err == nil {
 			return nil
 		}
@@ -93,15 +89,15 @@ func (c *Client) call(ctx context.Context, what string, again bool, send sendFn,
 // backoff returns the wait after attempt n: Backoff doubled n-1 times, at most
 // MaxWait, of which the upper half is random so that clients do not march in step.
 func (c *Client) backoff(n int) time.Duration {
-	d := c.cfg.MaxWait
-	if n < 32 && c.cfg.Backoff <= c.cfg.MaxWait>>(n-1) {
-		d = c.cfg.Backoff << (n - 1)
+	d := c.cfg.Backoff
+	for i := 1; i < n && d < c.cfg.MaxWait; i++ {
+		d += min(d, c.cfg.MaxWait-d) // doubled, without overflow
 	}
 	return d/2 + rand.N(d/2+1)
 }
 
 // attempt sends once, within the limits of rate and concurrency.
-func (c *Client) attempt(ctx context.Context, send sendFn, read func([]byte) error) outcome {
+func (c *Client) attempt(ctx context.Context, route string, payload []byte, read func([]byte) error) outcome {
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
@@ -122,11 +118,9 @@ func (c *Client) attempt(ctx context.Context, send sendFn, read func([]byte) err
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	c.calls.Add(1)
-	var body []byte
-	var res *http.Response
-	err := send(ctx, option.WithResponseBodyInto(&body), option.WithResponseInto(&res))
+	res, body, err := c.post(ctx, route, payload)
 	if res != nil && res.StatusCode >= 300 {
-		return c.status(res)
+		return c.status(res, body)
 	}
 	switch {
 	case errors.Is(err, errTooLarge):
@@ -143,12 +137,12 @@ func (c *Client) attempt(ctx context.Context, send sendFn, read func([]byte) err
 }
 
 // status turns an HTTP status that is not success into an outcome.
-func (c *Client) status(res *http.Response) outcome {
+func (c *Client) status(res *http.Response, body []byte) outcome {
 	wait := retryAfter(res.Header, time.Now())
 	code := res.StatusCode
 	said := ""
 	if code != http.StatusUnauthorized && code != http.StatusForbidden { // there servers repeat parts of the key
-		if text, err := io.ReadAll(io.LimitReader(res.Body, 300)); err == nil && len(text) > 0 {
+		if text := body[:min(300, len(body))]; len(text) > 0 {
 			said = fmt.Sprintf(", saying %q", c.clean(string(text)))
 		}
 	}

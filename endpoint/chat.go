@@ -8,11 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
-	"github.com/openai/openai-go/v3/packages/param"
-	"github.com/openai/openai-go/v3/shared"
 )
 
 // maxPrompt bounds the two messages of a question together, in bytes.
@@ -49,17 +44,17 @@ func (c *Client) Ask(ctx context.Context, q Question) (json.RawMessage, error) {
 		c.hits.Add(1)
 		return data, nil
 	}
-	params := c.params(q, schema)
+	request := c.request(q, schema)
 	if c.plain.Load() {
-		params.ResponseFormat = openai.ChatCompletionNewParamsResponseFormatUnion{}
+		request.ResponseFormat = nil
 	}
-	answer, err := c.ask(ctx, q, params)
+	answer, err := c.ask(ctx, q, request)
 	var no *refusal
-	if errors.As(err, &no) && (no.code == http.StatusBadRequest || no.code == http.StatusUnprocessableEntity) && !param.IsOmitted(params.ResponseFormat) {
+	if errors.As(err, &no) && (no.code == http.StatusBadRequest || no.code == http.StatusUnprocessableEntity) && request.ResponseFormat != nil {
 		// Perhaps the server does not know response_format. If it takes the question
 		// without, it is not sent again; if not, the second refusal tells why.
-		params.ResponseFormat = openai.ChatCompletionNewParamsResponseFormatUnion{}
-		if answer, err = c.ask(ctx, q, params); err == nil {
+		request.ResponseFormat = nil
+		if answer, err = c.ask(ctx, q, request); err == nil {
 			c.plain.Store(true)
 		}
 	}
@@ -95,32 +90,48 @@ func normalisePrompt(s string) string {
 	return strings.TrimSpace(strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\r\n", "\n"))
 }
 
-func (c *Client) params(q Question, schema []byte) openai.ChatCompletionNewParams {
-	system := strings.TrimSpace(q.System + "\n\nAnswer with one JSON value and nothing else. It must fit this JSON Schema:\n" + string(schema))
-	p := openai.ChatCompletionNewParams{
-		Model:    c.cfg.Model,
-		Messages: []openai.ChatCompletionMessageParamUnion{openai.SystemMessage(system), openai.UserMessage(q.User)},
-		ResponseFormat: openai.ChatCompletionNewParamsResponseFormatUnion{OfJSONSchema: &shared.ResponseFormatJSONSchemaParam{
-			JSONSchema: shared.ResponseFormatJSONSchemaJSONSchemaParam{Name: q.Name, Strict: param.NewOpt(true), Schema: json.RawMessage(schema)}}},
-	}
-	if q.Temperature >= 0 {
-		p.Temperature = param.NewOpt(q.Temperature)
-	}
-	if q.MaxTokens > 0 {
-		p.MaxTokens = param.NewOpt(int64(q.MaxTokens)) // the newer name is unknown to many compatible servers
-	}
-	if q.Seed != 0 {
-		p.Seed = param.NewOpt(q.Seed)
-	}
-	return p
+// chatRequest is the body of chat/completions, as far as compatible servers agree.
+type chatRequest struct {
+	Model          string          `json:"model"`
+	Messages       []chatMessage   `json:"messages"`
+	ResponseFormat *responseFormat `json:"response_format,omitempty"`
+	Temperature    *float64        `json:"temperature,omitempty"`
+	MaxTokens      int             `json:"max_tokens,omitempty"` // the newer name is unknown to many servers
+	Seed           int64           `json:"seed,omitempty"`
 }
 
-func (c *Client) ask(ctx context.Context, q Question, params openai.ChatCompletionNewParams) (answer json.RawMessage, err error) {
-	err = c.call(ctx, "ask "+c.cfg.Model, true,
-		func(ctx context.Context, opts ...option.RequestOption) error {
-			_, err := c.chat.New(ctx, params, opts...)
-			return err
-		},
+type chatMessage struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+type responseFormat struct {
+	Type       string     `json:"type"`
+	JSONSchema jsonSchema `json:"json_schema"`
+}
+
+type jsonSchema struct {
+	Name   string          `json:"name"`
+	Strict bool            `json:"strict"`
+	Schema json.RawMessage `json:"schema"`
+}
+
+func (c *Client) request(q Question, schema []byte) chatRequest {
+	system := strings.TrimSpace(q.System + "\n\nAnswer with one JSON value and nothing else. It must fit this JSON Schema:\n" + string(schema))
+	r := chatRequest{
+		Model:          c.cfg.Model,
+		Messages:       []chatMessage{{"system", system}, {"user", q.User}},
+		ResponseFormat: &responseFormat{"json_schema", jsonSchema{q.Name, true, schema}},
+		MaxTokens:      q.MaxTokens, Seed: q.Seed,
+	}
+	if q.Temperature >= 0 {
+		r.Temperature = &q.Temperature
+	}
+	return r
+}
+
+func (c *Client) ask(ctx context.Context, q Question, request chatRequest) (answer json.RawMessage, err error) {
+	err = c.call(ctx, "ask "+c.cfg.Model, "chat/completions", request, true,
 		func(body []byte) error {
 			content, prompt, tokens, err := decodeChat(body)
 			c.promptTokens.Add(prompt)

@@ -10,9 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
 )
 
 // Limits of embeddings.
@@ -164,29 +161,25 @@ func (c *Client) fetch(ctx context.Context, batches [][]int, inputs []Input, key
 	return first
 }
 
+// embedRequest is the body of embeddings; an input is a text or {"image": data URL}.
+type embedRequest struct {
+	Model          string `json:"model"`
+	Input          []any  `json:"input"`
+	EncodingFormat string `json:"encoding_format"`
+}
+
 // embedBatch asks for the vectors of one batch.
 func (c *Client) embedBatch(ctx context.Context, batch []int, inputs []Input, dim int) ([][]float32, error) {
-	params := openai.EmbeddingNewParams{Model: c.cfg.Model, EncodingFormat: openai.EmbeddingNewParamsEncodingFormatFloat}
-	var extra []option.RequestOption
-	if inputs[batch[0]].Image == "" {
-		texts := make([]string, len(batch))
-		for j, i := range batch {
-			texts[j] = inputs[i].Text
+	request := embedRequest{Model: c.cfg.Model, EncodingFormat: "float"}
+	for _, i := range batch {
+		if inputs[i].Image == "" {
+			request.Input = append(request.Input, inputs[i].Text)
+		} else {
+			request.Input = append(request.Input, map[string]string{"image": inputs[i].Image})
 		}
-		params.Input = openai.EmbeddingNewParamsInputUnion{OfArrayOfStrings: texts}
-	} else {
-		images := make([]map[string]string, len(batch))
-		for j, i := range batch {
-			images[j] = map[string]string{"image": inputs[i].Image}
-		}
-		extra = append(extra, option.WithJSONSet("input", images))
 	}
 	var vectors [][]float32
-	err := c.call(ctx, fmt.Sprintf("embed %d inputs with %s", len(batch), c.cfg.Model), false,
-		func(ctx context.Context, opts ...option.RequestOption) error {
-			_, err := c.embeddings.New(ctx, params, append(opts, extra...)...)
-			return err
-		},
+	err := c.call(ctx, fmt.Sprintf("embed %d inputs with %s", len(batch), c.cfg.Model), "embeddings", request, false,
 		func(body []byte) error {
 			var tokens int64
 			var err error

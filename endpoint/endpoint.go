@@ -33,8 +33,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
 	"golang.org/x/time/rate"
 )
 
@@ -119,14 +117,13 @@ type Stats struct {
 
 // Client asks one model of one server.
 type Client struct {
-	cfg        Config
-	key        string // redacted from every message
-	embeddings openai.EmbeddingService
-	chat       openai.ChatCompletionService
-	limiter    *rate.Limiter
-	slots      chan struct{}
-	cache      *Cache      // nil: none
-	plain      atomic.Bool // the server knows no response_format
+	cfg     Config
+	key     string // redacted from every message
+	http    http.Client
+	limiter *rate.Limiter
+	slots   chan struct{}
+	cache   *Cache      // nil: none
+	plain   atomic.Bool // the server knows no response_format
 
 	mu        sync.Mutex
 	notBefore time.Time // the server asked everyone to wait until then
@@ -163,16 +160,6 @@ func New(c Config) (*Client, error) {
 		}
 		cl.cache = cache
 	}
-	// The services are made one by one because openai.NewClient would also read
-	// keys, headers and addresses from the environment that we do not ask for.
-	opts := []option.RequestOption{
-		option.WithBaseURL(c.URL), option.WithMaxRetries(0),
-		option.WithHTTPClient(&http.Client{Transport: limitedTransport{next: http.DefaultTransport, max: c.MaxAnswer}}),
-	}
-	if key != "" {
-		opts = append(opts, option.WithAPIKey(key))
-	}
-	cl.embeddings, cl.chat = openai.NewEmbeddingService(opts...), openai.NewChatCompletionService(opts...)
 	return cl, nil
 }
 
