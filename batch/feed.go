@@ -81,6 +81,34 @@ type FeedRow struct {
 	Extra    [][]float32 // of the requests' options; nil: 0
 }
 
+// FeedShape is the bucket of a row, so that few batches are mostly padding and few
+// graphs are compiled: half a window or all of it, a power of two of requests, half,
+// three quarters or all of the room for options, which doubles until they fit.
+func (e *Encoder) FeedShape(r *FeedRow, c FeedConfig) Shape {
+	s := Shape{B: c.Size, N: e.cfg.Window, M: 1, C: c.Options}
+	if half := (s.N + 1) / 2; len(r.Visits)-r.From <= half {
+		s.N = half
+	}
+	for s.M < len(r.Requests) {
+		s.M *= 2
+	}
+	s.M = min(s.M, c.Requests)
+	widest := 0
+	for _, q := range r.Requests {
+		widest = max(widest, len(q.Options))
+	}
+	for s.C < widest {
+		s.C *= 2
+	}
+	for _, quarters := range []int{2, 3} {
+		if part := (s.C*quarters + 3) / 4; widest <= part {
+			s.C = part
+			break
+		}
+	}
+	return s
+}
+
 // EncodeFeed fills a batch; s.C is the room for options.
 func (e *Encoder) EncodeFeed(rows []FeedRow, s Shape, media Media) *FeedBatch {
 	window := newBatch(Shape{B: s.B, N: s.N, M: 1, C: 1}, e.cfg.Profile)
@@ -195,12 +223,12 @@ type FeedSampler struct {
 	enc   *Encoder
 	media Media
 	seed  uint64
-	shape Shape
+	cfg   FeedConfig
 	rows  []FeedRow
 
 	mu    sync.Mutex
 	epoch int
-	order []int
+	order []planned
 }
 
 // FeedTask is one request to learn from.
@@ -214,8 +242,7 @@ type FeedTask struct {
 // windows. Tasks with more options than cfg.Options, or with Extra for some of
 // their options only, wrap poi.ErrBadInput.
 func NewFeedSampler(d *poi.Dataset, enc *Encoder, tasks []FeedTask, cfg FeedConfig, media Media, seed int64) (*FeedSampler, error) {
-	s := &FeedSampler{d: d, enc: enc, media: media, seed: uint64(seed), epoch: -1,
-		shape: Shape{B: cfg.Size, N: enc.cfg.Window, M: cfg.Requests, C: cfg.Options}}
+	s := &FeedSampler{d: d, enc: enc, media: media, seed: uint64(seed), cfg: cfg, epoch: -1}
 	for i := range tasks {
 		n, extra := len(tasks[i].Request.Options), tasks[i].Extra
 		if n > cfg.Options {
@@ -244,19 +271,19 @@ func NewFeedSampler(d *poi.Dataset, enc *Encoder, tasks []FeedTask, cfg FeedConf
 // computed for a request alone, only share a window that each would have alone.
 func (s *FeedSampler) together(first, later *FeedTask) bool {
 	a, b := int(first.Request.Pos), int(later.Request.Pos)
-	from := max(0, b-s.shape.N)
+	from := max(0, b-s.enc.cfg.Window)
 	if first.Request.User != later.Request.User {
 		return false
 	}
 	if first.Extra != nil || later.Extra != nil {
-		return from == max(0, a-s.shape.N)
+		return from == max(0, a-s.enc.cfg.Window)
 	}
-	return a-from >= min(a, s.shape.N/2)
+	return a-from >= min(a, s.enc.cfg.Window/2)
 }
 
 func (s *FeedSampler) row(tasks []FeedTask) FeedRow {
 	last := tasks[len(tasks)-1].Request
-	r := FeedRow{User: last.User, Visits: s.d.Users[last.User].Visits[:last.Pos:last.Pos], From: max(0, int(last.Pos)-s.shape.N)}
+	r := FeedRow{User: last.User, Visits: s.d.Users[last.User].Visits[:last.Pos:last.Pos], From: max(0, int(last.Pos)-s.enc.cfg.Window)}
 	extra := false
 	for i := range tasks {
 		r.Requests = append(r.Requests, tasks[i].Request)
@@ -271,20 +298,24 @@ func (s *FeedSampler) row(tasks []FeedTask) FeedRow {
 }
 
 // Steps is the number of batches of an epoch.
-func (s *FeedSampler) Steps(int) int { return (len(s.rows) + s.shape.B - 1) / s.shape.B }
+func (s *FeedSampler) Steps(epoch int) int { return len(s.plan(epoch)) }
+
+func (s *FeedSampler) plan(epoch int) []planned {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.epoch != epoch {
+		s.order = plan(rand.New(rand.NewPCG(s.seed, uint64(epoch))), len(s.rows), func(i int) Shape { return s.enc.FeedShape(&s.rows[i], s.cfg) })
+		s.epoch = epoch
+	}
+	return s.order
+}
 
 // Batch builds batch step of an epoch.
 func (s *FeedSampler) Batch(epoch, step int) *FeedBatch {
-	s.mu.Lock()
-	if s.epoch != epoch {
-		s.order = rand.New(rand.NewPCG(s.seed, uint64(epoch))).Perm(len(s.rows))
-		s.epoch = epoch
-	}
-	order := s.order[step*s.shape.B : min((step+1)*s.shape.B, len(s.rows))]
-	s.mu.Unlock()
-	rows := make([]FeedRow, len(order))
-	for i, id := range order {
+	p := s.plan(epoch)[step]
+	rows := make([]FeedRow, len(p.windows))
+	for i, id := range p.windows {
 		rows[i] = s.rows[id]
 	}
-	return s.enc.EncodeFeed(rows, s.shape, s.media)
+	return s.enc.EncodeFeed(rows, p.shape, s.media)
 }

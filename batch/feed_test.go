@@ -101,20 +101,17 @@ func TestFeedEpochHoldsEveryTaskOnce(t *testing.T) {
 
 // checkFeed holds the laws of one batch and returns its tasks.
 func checkFeed(t *rapid.T, d *poi.Dataset, c Config, f FeedConfig, tasks []FeedTask, b *FeedBatch) (found []int) {
-	places := b.Arrays[InPlace]
-	if want := []int{f.Size, c.Window}; !slices.Equal(places.Dims, want) {
-		t.Fatalf("places %v, want %v", places.Dims, want)
-	}
+	s := shapeOf(t, c, f, b)
 	weight, tokens, options := 0.0, 0, 0
-	for i := range f.Size {
-		window := places.I[i*c.Window : (i+1)*c.Window]
+	for i := range s.B {
+		window := b.Arrays[InPlace].I[i*s.N : (i+1)*s.N]
 		n := slices.Index(append(slices.Clone(window), 0), 0)
 		tokens += n
 		from, last := -1, -1
-		for m := range f.Requests {
-			at := i*f.Requests + m
-			id := int(b.Arrays[FeedExtra].F[at*f.Options]-1) / f.Options
-			if b.Arrays[FeedExtra].F[at*f.Options] == 0 {
+		for m := range s.M {
+			at := i*s.M + m
+			id := int(b.Arrays[FeedExtra].F[at*s.C]-1) / f.Options
+			if b.Arrays[FeedExtra].F[at*s.C] == 0 {
 				emptyRequest(t, b, at)
 				continue
 			}
@@ -130,7 +127,7 @@ func checkFeed(t *rapid.T, d *poi.Dataset, c Config, f FeedConfig, tasks []FeedT
 			if b.Arrays[InUser].I[i] != q.User+1 || from != pos-inside || inside > n || inside < min(pos, c.Window/2) {
 				t.Fatalf("row %d: request %d after %d visits has %d of %d actions, which begin at visit %d", i, m, pos, inside, n, from)
 			}
-			checkOptions(t, b, task, at, f.Options)
+			checkOptions(t, b, task, at, s.C)
 		}
 		// The window ends where its last request begins, so that an earlier request
 		// need only forget what is at or after its own count.
@@ -142,7 +139,7 @@ func checkFeed(t *rapid.T, d *poi.Dataset, c Config, f FeedConfig, tasks []FeedT
 				t.Fatalf("row %d: action %d is at place %d, want %d", i, k, p, want)
 			}
 		}
-		checkMedia(t, window, b.Arrays[FeedMedia].F[i*c.Window*2:(i+1)*c.Window*2])
+		checkMedia(t, window, b.Arrays[FeedMedia].F[i*s.N*2:(i+1)*s.N*2])
 	}
 	checkMedia(t, b.Arrays[FeedOption].I, b.Arrays[FeedShow].F)
 	checkSpots(t, NewEncoder(d, c), b.Arrays[FeedOption].I, b.Arrays[FeedSpot].F)
@@ -150,6 +147,33 @@ func checkFeed(t *rapid.T, d *poi.Dataset, c Config, f FeedConfig, tasks []FeedT
 		t.Fatalf("weight %v, tokens %d, options %d; counted %v, %d, %d", b.Weight, b.Tokens, b.Options, weight, tokens, options)
 	}
 	return found
+}
+
+// shapeOf is the bucket of a batch, one of the few there are, and the smallest that
+// holds what is in it.
+func shapeOf(t *rapid.T, c Config, f FeedConfig, b *FeedBatch) Shape {
+	window, option := b.Arrays[InPlace].Dims, b.Arrays[FeedOption].Dims
+	s := Shape{B: window[0], N: window[1], M: option[1], C: option[2]}
+	parts := []int{(f.Options + 1) / 2, (3*f.Options + 3) / 4, f.Options}
+	if s.B != f.Size || s.N != c.Window && s.N != (c.Window+1)/2 || s.M > f.Requests || s.M&(s.M-1) != 0 && s.M != f.Requests || !slices.Contains(parts, s.C) {
+		t.Fatalf("a batch of shape %+v of windows of %d, %d requests of %d options", s, c.Window, f.Requests, f.Options)
+	}
+	longest, most, widest := 0, 0, 0
+	for i := range s.B {
+		asks := 0
+		longest = max(longest, slices.Index(append(slices.Clone(b.Arrays[InPlace].I[i*s.N:(i+1)*s.N]), 0), 0))
+		for m := range s.M {
+			options := b.Arrays[FeedOption].I[(i*s.M+m)*s.C : (i*s.M+m+1)*s.C]
+			if n := slices.Index(append(slices.Clone(options), 0), 0); n > 0 {
+				asks, widest = m+1, max(widest, n)
+			}
+		}
+		most = max(most, asks)
+	}
+	if s.N == c.Window && longest <= (c.Window+1)/2 && (c.Window+1)/2 < c.Window || s.M > 1 && most <= s.M/2 && s.M&(s.M-1) == 0 || s.C > parts[0] && widest <= parts[0] {
+		t.Fatalf("a batch of shape %+v for %d actions, %d requests, %d options", s, longest, most, widest)
+	}
+	return s
 }
 
 // checkOptions compares what a batch says of a task's options and moment.

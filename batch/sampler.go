@@ -162,7 +162,6 @@ func Buckets(ev evidence.Config) []int {
 // Steps is the number of batches of an epoch.
 func (s *Sampler) Steps(epoch int) int { return len(s.plan(epoch)) }
 
-// plan shuffles windows within their buckets, then the batches among each other.
 func (s *Sampler) plan(epoch int) []planned {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,27 +169,32 @@ func (s *Sampler) plan(epoch int) []planned {
 		return s.order
 	}
 	windows := s.windows(epoch)
-	rng := rand.New(rand.NewPCG(s.seed, uint64(epoch)))
+	s.order = plan(rand.New(rand.NewPCG(s.seed, uint64(epoch))), len(windows), func(i int) Shape { return windows[i].shape })
+	s.epoch = epoch
+	return s.order
+}
+
+// plan shuffles n windows within their buckets, then the batches among each other.
+func plan(rng *rand.Rand, n int, shape func(i int) Shape) []planned {
 	byShape := map[Shape][]int{}
 	var shapes []Shape
-	for _, i := range rng.Perm(len(windows)) {
-		sh := windows[i].shape
+	for _, i := range rng.Perm(n) {
+		sh := shape(i)
 		if byShape[sh] == nil {
 			shapes = append(shapes, sh)
 		}
 		byShape[sh] = append(byShape[sh], i)
 	}
-	s.order = s.order[:0:0]
+	var out []planned
 	for _, sh := range shapes {
 		for ids := byShape[sh]; len(ids) > 0; {
 			n := min(sh.B, len(ids))
-			s.order = append(s.order, planned{sh, ids[:n]})
+			out = append(out, planned{sh, ids[:n]})
 			ids = ids[n:]
 		}
 	}
-	rng.Shuffle(len(s.order), func(i, j int) { s.order[i], s.order[j] = s.order[j], s.order[i] })
-	s.epoch = epoch
-	return s.order
+	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
 }
 
 // windows of an epoch: the curriculum learns single-status runs first (paper

@@ -91,19 +91,22 @@ const (
 
 // Config chooses an encoder.
 type Config struct {
-	Kind      string          `yaml:"kind"`       // none, builtin, local or endpoint
-	Dim       int             `yaml:"dim"`        // length of a vector; local: 0 takes the model's
-	Image     string          `yaml:"image"`      // none, layout (builtin) or data-url (endpoint)
-	Folder    string          `yaml:"folder"`     // local: config.json, tokenizer.json, model.safetensors
-	MaxTokens int             `yaml:"max_tokens"` // local: longer texts are cut; 0: as long as the model reads
-	Prefix    string          `yaml:"prefix"`     // local and endpoint: put before every text, such as "passage: "
-	MaxText   int             `yaml:"max_text"`   // characters of a text that are read
-	Server    endpoint.Config `yaml:"server"`     // endpoint
+	Kind      string `yaml:"kind"`       // none, builtin, local or endpoint
+	Dim       int    `yaml:"dim"`        // length of a vector; local: 0 takes the model's
+	Image     string `yaml:"image"`      // none, layout (builtin) or data-url (endpoint)
+	Folder    string `yaml:"folder"`     // local: config.json, tokenizer.json, model.safetensors
+	MaxTokens int    `yaml:"max_tokens"` // local: longer texts are cut; 0: as long as the model reads
+	Prefix    string `yaml:"prefix"`     // local and endpoint: put before every text, such as "passage: "
+	MaxText   int    `yaml:"max_text"`   // characters of a text that are read
+	// Standardize centres every number of the vectors over all places and gives it the
+	// same spread, so that rare words count as much as common ones.
+	Standardize bool            `yaml:"standardize"`
+	Server      endpoint.Config `yaml:"server"` // endpoint
 }
 
 // Default is the encoder that needs nothing.
 func Default() Config {
-	return Config{Kind: Builtin, Dim: 512, Image: ImageLayout, MaxText: 8000, Server: endpoint.Default()}
+	return Config{Kind: Builtin, Dim: 512, Image: ImageLayout, MaxText: 8000, Standardize: true, Server: endpoint.Default()}
 }
 
 // Validate checks the settings that the kind uses.

@@ -180,3 +180,28 @@ func openPacks(dir, encoder string, dim int) (*packs, error) {
 	}
 	return &packs{dir: path, dim: dim}, nil
 }
+
+// Standardize centres every column and scales it to the deviation at which the mean
+// square length of a row is one. Columns that never vary become zero.
+func (m *Matrix) Standardize() {
+	rows := len(m.Data) / m.Dim
+	mean, square := make([]float64, m.Dim), make([]float64, m.Dim)
+	for i, x := range m.Data {
+		mean[i%m.Dim] += float64(x) / float64(rows)
+	}
+	for i, x := range m.Data {
+		d := float64(x) - mean[i%m.Dim]
+		square[i%m.Dim] += d * d / float64(rows)
+	}
+	for i, x := range m.Data {
+		c := i % m.Dim
+		if square[c] < minVariance {
+			m.Data[i] = 0
+			continue
+		}
+		m.Data[i] = float32((float64(x) - mean[c]) / math.Sqrt(square[c]*float64(m.Dim)))
+	}
+}
+
+// minVariance is what rounding may leave of a column that does not vary.
+const minVariance = 1e-12

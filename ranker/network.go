@@ -102,19 +102,18 @@ func (n *Network) chunk(requests []*poi.Request, dst [][]float64, size, o int) (
 		}
 	}
 	var args []any
-	for _, in := range n.build.inputs(a) {
-		switch data := in.Data.(type) {
-		case []int32:
-			args = append(args, tensors.FromFlatDataAndDimensions(data, in.Dims...))
-		case []float32:
-			args = append(args, tensors.FromFlatDataAndDimensions(data, in.Dims...))
-		}
-	}
 	defer func() {
 		for _, t := range args {
 			err = errors.Join(err, t.(*tensors.Tensor).FinalizeAll())
 		}
 	}()
+	for _, in := range n.build.inputs(a) {
+		t, err := in.Tensor()
+		if err != nil {
+			return err
+		}
+		args = append(args, t)
+	}
 	out, err := n.exec.Call(args...)
 	if err != nil {
 		return err

@@ -218,15 +218,15 @@ func (r *Predictor) execute(b *batch.Batch, answers []answer, trie *index.Trie) 
 	defer r.onlyBatch.Unlock()
 	args := make([]any, batch.NumInputs)
 	for i, a := range b.Arrays {
-		args[i] = tensorOf(a)
+		args[i] = spacetime.Tensor(a)
 	}
 	out, err := r.first.Call(args...)
 	if err != nil {
 		return err
 	}
-	first, width := floats(out[0])
-	copied, c := floats(out[1])
-	gates, _ := floats(out[2])
+	first, width := spacetime.Floats(out[0])
+	copied, c := spacetime.Floats(out[1])
+	gates, _ := spacetime.Floats(out[2])
 	for i := range answers {
 		a := &answers[i]
 		if r.p.Model.Config.CopyHead && len(a.set.POIs) > 0 { // with nothing to copy all is generated
@@ -266,7 +266,7 @@ func (r *Predictor) search(args []any, out []*tensors.Tensor, first []float32, w
 	if err != nil {
 		return err
 	}
-	inner, tokens := floats(res[0])
+	inner, tokens := spacetime.Floats(res[0])
 	for i := range answers {
 		lists := make([][]float32, len(chosen[i]))
 		for k := range lists {
@@ -281,17 +281,4 @@ func (r *Predictor) search(args []any, out []*tensors.Tensor, first []float32, w
 		}
 	}
 	return nil
-}
-
-func tensorOf(a batch.Array) *tensors.Tensor {
-	if a.I != nil {
-		return tensors.FromFlatDataAndDimensions(a.I, a.Dims...)
-	}
-	return tensors.FromFlatDataAndDimensions(a.F, a.Dims...)
-}
-
-// floats copies a float32 tensor and returns the size of its last axis.
-func floats(t *tensors.Tensor) ([]float32, int) {
-	dims := t.Shape().Dimensions
-	return tensors.MustCopyFlatData[float32](t), dims[len(dims)-1]
 }

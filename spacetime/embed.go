@@ -27,11 +27,12 @@ type net struct {
 	in    []*Node
 	noise *Node // nil outside training
 	d     int
-	all   *Node // E(place) of all places once made, [V, D]
+	all   *Node           // E(place) of all places once made, [V, D]
+	made  map[*Node]*Node // E(place) of nodes of places once made
 }
 
 func newNet(s *model.Scope, c Config, t *Tables, in []*Node, noise *Node) *net {
-	n := &net{c: c, t: t, s: s.At("spacetime"), g: in[0].Graph(), in: in, d: c.Decoder.Dim}
+	n := &net{c: c, t: t, s: s.At("spacetime"), g: in[0].Graph(), in: in, d: c.Decoder.Dim, made: map[*Node]*Node{}}
 	if noise != nil && s.IsTraining(n.g) {
 		n.noise = MulScalar(noise, 1.0/16) // the hash wants less than 2^20
 	}
@@ -139,8 +140,11 @@ func (n *net) placesAt(place *Node) *Node {
 	if !n.t.Hier || n.c.Pointer && n.c.CopyHead {
 		return look(n.places(), place)
 	}
-	flat := n.embedPlaces(Reshape(place, place.Shape().Size()))
-	return Reshape(flat, append(slices.Clone(place.Shape().Dimensions), n.d)...)
+	if n.made[place] == nil {
+		flat := n.embedPlaces(Reshape(place, place.Shape().Size()))
+		n.made[place] = Reshape(flat, append(slices.Clone(place.Shape().Dimensions), n.d)...)
+	}
+	return n.made[place]
 }
 
 // embedPlaces is E(inner) = w3*Emb_p + w4*Emb_c + w5*Emb_g of places [X], [X, D].
@@ -270,7 +274,18 @@ func (n *net) project(vectors *Node) *Node {
 	dims := slices.Clone(vectors.Shape().Dimensions)
 	x := dims[len(dims)-1]
 	dims[len(dims)-1] = n.d
-	return Reshape(MatMul(Reshape(vectors, -1, x), n.weight("media/map", embedStd, x, n.d)), dims...)
+	return Reshape(n.seen(Reshape(vectors, -1, x), "media/map", embedStd, n.d), dims...)
+}
+
+// mediaGain stretches media vectors, which have length one. Of their many numbers few
+// tell what matters, and a map grows by the learning rate a step at most: from
+// numbers this small it would not get there in a few thousand steps.
+const mediaGain = 8
+
+// seen maps media vectors [R, X] to [R, width], at first of the given deviation.
+func (n *net) seen(vectors *Node, name string, std float64, width int) *Node {
+	w := n.weight(name, std/mediaGain, vectors.Shape().Dimensions[1], width)
+	return MatMul(MulScalar(vectors, mediaGain), w)
 }
 
 // embedBlocks is E(block) of block tokens + 1.

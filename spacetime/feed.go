@@ -25,6 +25,7 @@ type feed struct {
 	width       int   // tokens of an option
 	span        int   // tokens of the window alone, T
 	at          *Node // [B, M] token position of each request
+	interest    int   // width of the traits, I
 }
 
 func newFeed(s *model.Scope, model *Model, in []*Node, noise *Node) *feed {

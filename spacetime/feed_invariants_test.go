@@ -36,7 +36,9 @@ func answers(tr *feedTrial) graph {
 func eachFeed(t *testing.T, media int, seed uint64, build func(tr *feedTrial) graph, f func(t *testing.T, tr *feedTrial)) {
 	backends := testkit.Backends(t)
 	for k, v := range feedVariants() {
-		tr := newFeedTrial(t, backends["go"], v, media, stageCases()[0].tune, seed+uint64(k), build)
+		tune := stageCases()[0].tune
+		tune.Interest, tune.Likelihood = 4, true
+		tr := newFeedTrial(t, backends["go"], v, media, tune, seed+uint64(k), build)
 		for _, name := range slices.Sorted(maps.Keys(backends)) {
 			if name == "go" || v.name == "hier" {
 				t.Run(name+"/"+v.name, func(t *testing.T) {

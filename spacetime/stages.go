@@ -31,6 +31,12 @@ type TuneConfig struct {
 	Tau     float64 `yaml:"tau"`      // embed: temperature of InfoNCE
 	InBatch bool    `yaml:"in_batch"` // embed: clicked places of other requests are negatives too
 
+	// Ours, beyond the paper, for embed and rank: Interest is the width of the traits
+	// by which options are compared with the past places (0: the paper's heads alone),
+	// Likelihood adds to a ranking logit the log-probability of the generating heads.
+	Interest   int  `yaml:"interest"`
+	Likelihood bool `yaml:"likelihood"`
+
 	Loss      string              `yaml:"loss"`      // align: dpo or sdpo
 	Beta      float64             `yaml:"beta"`      // align: scale of the rewards
 	Reduction objective.Reduction `yaml:"reduction"` // align: mean or sum over the pairs of a request
@@ -48,6 +54,8 @@ func (c TuneConfig) Validate() error {
 		return fmt.Errorf("tune.stage is %q, want embed, rank, align or base", c.Stage)
 	case c.Dim < 1 || c.Dim > 4096:
 		return fmt.Errorf("tune.dim is %d, want 1 to 4096", c.Dim)
+	case c.Interest < 0 || c.Interest > 4096:
+		return fmt.Errorf("tune.interest is %d, want 0 to 4096", c.Interest)
 	case !(c.Tau > 0 && c.Tau <= 100):
 		return fmt.Errorf("tune.tau is %g, want more than 0 and at most 100", c.Tau)
 	case c.Loss != "dpo" && c.Loss != "sdpo":
@@ -69,6 +77,12 @@ type Stage struct {
 	Tune TuneConfig
 }
 
+func (s *Stage) feed(scope *model.Scope, inputs []*Node, noise *Node) *feed {
+	f := newFeed(scope, s.Model, inputs, noise)
+	f.interest = s.Tune.Interest
+	return f
+}
+
 // AuxNames names the diagnostics of Loss.
 func (s *Stage) AuxNames() []string {
 	if s.Tune.Stage == StageAlign {
@@ -80,7 +94,7 @@ func (s *Stage) AuxNames() []string {
 // Loss is the loss of the stage: InfoNCE, binary cross entropy or DPO, as package
 // objective has them.
 func (s *Stage) Loss(scope *model.Scope, inputs []*Node, noise *Node) (*Node, []*Node) {
-	f := newFeed(scope, s.Model, inputs, noise)
+	f := s.feed(scope, inputs, noise)
 	weight := flatten(inputs[batch.FeedWeight])
 	valid, clicked := f.judged()
 	negative := And(valid, Not(clicked))
@@ -88,7 +102,7 @@ func (s *Stage) Loss(scope *model.Scope, inputs []*Node, noise *Node) (*Node, []
 	case StageEmbed:
 		return s.contrast(f, valid, clicked, weight)
 	case StageRank:
-		z := f.rankLogits()
+		z := f.rankLogits(s.Tune.Likelihood)
 		return objective.Binary(z, clicked, valid, weight), []*Node{objective.PairAccuracy(z, clicked, negative, weight)}
 	case StageAlign:
 		policy, reference := f.logProbs(), flatten(inputs[batch.FeedExtra])
@@ -128,14 +142,14 @@ func (s *Stage) contrast(f *feed, valid, clicked, weight *Node) (*Node, []*Node)
 
 // Users is the graph of user vectors, [R, E], of a feed batch.
 func (s *Stage) Users(scope *model.Scope, inputs []*Node) *Node {
-	return newFeed(scope, s.Model, inputs, nil).userVectors(s.Tune.Dim)
+	return s.feed(scope, inputs, nil).userVectors(s.Tune.Dim)
 }
 
 // Places is the graph of place vectors [X, E] of places + 1 [X] with their media
 // vectors [X, W].
 func (s *Stage) Places(scope *model.Scope, place, media *Node) *Node {
 	n := newNet(scope, s.Config, s.Tables, []*Node{place}, nil)
-	f := &feed{net: n, width: 1}
+	f := &feed{net: n, width: 1, interest: s.Tune.Interest}
 	if n.t.Hier {
 		f.width = 2
 	}
@@ -144,7 +158,7 @@ func (s *Stage) Places(scope *model.Scope, place, media *Node) *Node {
 
 // Scores is the graph of ranking logits, [R, C], of a feed batch.
 func (s *Stage) Scores(scope *model.Scope, inputs []*Node) *Node {
-	return newFeed(scope, s.Model, inputs, nil).rankLogits()
+	return s.feed(scope, inputs, nil).rankLogits(s.Tune.Likelihood)
 }
 
 // LogProbs is the graph of log P(place) of the options of a feed batch, [R, C].
@@ -159,41 +173,78 @@ func (f *feed) judged() (valid, clicked *Node) {
 	return valid, And(valid, clicked)
 }
 
-// rankLogits are W_c H(inner) of every option, [R, C].
-func (f *feed) rankLogits() *Node {
-	_, at := f.options()
+// rankLogits are W_c H(inner) of every option, [R, C], with what the recipe adds: the
+// generating heads' log-probability of the option, and what it has in common with
+// the past.
+func (f *feed) rankLogits(likelihood bool) *Node {
+	users, at := f.options()
 	h := at[len(at)-1] // [B, M, C, D]
 	dims := h.Shape().Dimensions
-	z := MatMul(Reshape(h, -1, f.d), f.weight("rank/out", 0.02, f.d, 1))
+	h = Reshape(h, -1, f.d)
+	z := MatMul(h, f.weight("rank/out", 0.02, f.d, 1))
 	z = Add(z, BroadcastToShape(InsertAxes(f.weight("rank/bias", 0, 1), 0), z.Shape()))
-	return Reshape(z, dims[0]*dims[1], dims[2])
+	z = Reshape(z, dims[0]*dims[1], dims[2])
+	if likelihood {
+		for i, p := range f.chances(users, at) {
+			w := SliceAxis(f.weight("rank/likelihood", 0, 2), 0, AxisElem(i))
+			z = Add(z, Mul(p, BroadcastToShape(Reshape(w, 1, 1), p.Shape())))
+		}
+	}
+	if f.interest > 0 {
+		z = Add(z, f.liking(h))
+	}
+	return z
 }
 
 // userVectors are E_u, of length one, [R, E].
 func (f *feed) userVectors(dim int) *Node {
 	h := Reshape(f.users(), -1, f.d)
-	return L2Normalize(MatMul(h, f.weight("embed/user", 1/math.Sqrt(float64(f.d)), f.d, dim)), -1)
+	e := MatMul(h, f.weight("embed/user", 1/math.Sqrt(float64(f.d)), f.d, dim))
+	if f.interest > 0 {
+		e = Add(e, MatMul(f.habits(), f.weight("embed/habits", 1/math.Sqrt(float64(f.interest)), f.interest, dim)))
+	}
+	return L2Normalize(e, -1)
 }
 
 // placeVectors are E_p, of length one, [X, E].
 func (f *feed) placeVectors(dim int, place, media *Node) *Node {
 	h := f.tower(place, media)
-	return L2Normalize(MatMul(h, f.weight("embed/place", 1/math.Sqrt(float64(f.d)), f.d, dim)), -1)
+	e := MatMul(h, f.weight("embed/place", 1/math.Sqrt(float64(f.d)), f.d, dim))
+	if f.interest > 0 {
+		e = Add(e, MatMul(f.traits(place, media), f.weight("embed/traits", 1/math.Sqrt(float64(f.interest)), f.interest, dim)))
+	}
+	return L2Normalize(e, -1)
 }
 
 // logProbs are log p(block) + log p(inner | block), or log p(place), of every
 // option by the generating heads, [R, C].
 func (f *feed) logProbs() *Node {
+	var parts []*Node
+	if f.t.Hier {
+		users, at := f.options()
+		parts = f.chances(users, at)
+	} else {
+		parts = f.chances(f.users(), nil)
+	}
+	sum := parts[0]
+	for _, p := range parts[1:] {
+		sum = Add(sum, p)
+	}
+	return sum
+}
+
+// chances are log p(block) and log p(inner | block), or log p(place), of every
+// option by the generating heads, [R, C] each, from the hidden states of options.
+func (f *feed) chances(users *Node, at []*Node) []*Node {
 	option := flatten(f.in[batch.FeedOption]) // [R, C]
 	dims := option.Shape().Dimensions
+	h := Reshape(users, -1, f.d)
 	if !f.t.Hier {
-		h := Reshape(f.users(), -1, f.d)
-		return Reshape(pick2(LogSoftmax(f.placeLogits(h), -1), option), dims...)
+		return []*Node{Reshape(pick2(LogSoftmax(f.placeLogits(h), -1), option), dims...)}
 	}
-	users, at := f.options()
 	v := f.t.Places()
 	block, inner := look(f.constant(f.t.Block, v), option), look(f.constant(f.t.Place, v), option)
-	byBlock := Reshape(pick2(LogSoftmax(f.blockLogits(Reshape(users, -1, f.d)), -1), block), dims...)
+	byBlock := Reshape(pick2(LogSoftmax(f.blockLogits(h), -1), block), dims...)
 	byInner := pick(LogSoftmax(f.innerLogits(Reshape(at[0], -1, f.d)), -1), Reshape(inner, -1))
-	return Add(byBlock, Reshape(byInner, dims...))
+	return []*Node{byBlock, Reshape(byInner, dims...)}
 }

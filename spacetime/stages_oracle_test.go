@@ -55,7 +55,7 @@ func (o *feedNetwork) vector(x []float32) []float64 {
 	}
 	wide := make([]float64, len(x))
 	for i := range x {
-		wide[i] = float64(x[i])
+		wide[i] = mediaGain * float64(x[i])
 	}
 	return oracle.Product(wide, o.w["media/map"], o.c.Decoder.Dim)
 }
@@ -109,9 +109,26 @@ func (o *feedNetwork) tower(r int, place int32) []float64 {
 	return hidden[len(hidden)-1]
 }
 
-// unit is h seen through a projection, of length one.
-func (o *feedNetwork) unit(h []float64, name string) []float64 {
-	e := oracle.Product(h, o.w[name], o.stage.Dim)
+// userVector and placeVector are E_u and E_p of row r.
+func (o *feedNetwork) userVector(r int) []float64 {
+	e := oracle.Product(o.user(r), o.w["embed/user"], o.stage.Dim)
+	if o.stage.Interest > 0 {
+		e = plus(e, oracle.Product(o.habits(r), o.w["embed/habits"], o.stage.Dim))
+	}
+	return unit(e)
+}
+
+func (o *feedNetwork) placeVector(r int, place int32) []float64 {
+	e := oracle.Product(o.tower(r, place), o.w["embed/place"], o.stage.Dim)
+	if o.stage.Interest > 0 {
+		traits := o.traits(place, o.shownMedia(r, int(o.ints(batch.InRequest, r, 0)[0])))
+		e = plus(e, oracle.Product(traits, o.w["embed/traits"], o.stage.Dim))
+	}
+	return unit(e)
+}
+
+// unit scales a vector to length one.
+func unit(e []float64) []float64 {
 	length := math.Sqrt(oracle.Dot(e, e))
 	for i := range e {
 		e[i] /= length
@@ -121,21 +138,38 @@ func (o *feedNetwork) unit(h []float64, name string) []float64 {
 
 // judge scores option r.
 func (o *feedNetwork) judge(r int, place int32) float64 {
-	d := o.c.Decoder.Dim
-	switch {
-	case o.stage.Stage == StageEmbed:
-		return oracle.Dot(o.unit(o.user(r), "embed/user"), o.unit(o.tower(r, place), "embed/place"))
-	case o.stage.Stage == StageRank:
+	switch o.stage.Stage {
+	case StageEmbed:
+		return oracle.Dot(o.userVector(r), o.placeVector(r, place))
+	case StageRank:
 		h := o.states(r, o.kinds())
-		return oracle.Dot(h[len(h)-1], o.w["rank/out"]) + o.w["rank/bias"][0]
-	case o.t.Hier:
-		h := o.states(r, 2)
-		blocks := o.distribution("blocks", h[0], func(v int) []float64 { return o.row("block", v, d) })
-		inners := o.distribution("inners", h[1], func(v int) []float64 { return o.row("place", v, d) })
-		return blocks[o.t.Block[place]] + inners[o.t.Place[place]]
-	default:
-		return o.distribution("flat", o.user(r), func(v int) []float64 { return o.places[v] })[place]
+		z := oracle.Dot(h[len(h)-1], o.w["rank/out"]) + o.w["rank/bias"][0]
+		if o.stage.Likelihood {
+			for i, p := range o.chances(r, place) {
+				z += o.w["rank/likelihood"][i] * p
+			}
+		}
+		if o.stage.Interest > 0 {
+			z += o.liking(r, place, h[len(h)-1])
+		}
+		return z
 	}
+	sum := 0.0
+	for _, p := range o.chances(r, place) {
+		sum += p
+	}
+	return sum
+}
+
+// chances are log p(block) and log p(inner | block), or log p(place).
+func (o *feedNetwork) chances(r int, place int32) []float64 {
+	if !o.t.Hier {
+		return []float64{o.distribution("flat", o.user(r), func(v int) []float64 { return o.places[v] })[place]}
+	}
+	d, h := o.c.Decoder.Dim, o.states(r, 2)
+	blocks := o.distribution("blocks", h[0], func(v int) []float64 { return o.row("block", v, d) })
+	inners := o.distribution("inners", h[1], func(v int) []float64 { return o.row("place", v, d) })
+	return []float64{blocks[o.t.Block[place]], inners[o.t.Place[place]]}
 }
 
 // judgements are of every option that is not padding, request by request.
@@ -163,11 +197,11 @@ func (o *feedNetwork) judgements() []judgement {
 // requests of the batch that it did not show itself.
 func (o *feedNetwork) others(all []judgement, q int) (out []float64) {
 	row := slices.IndexFunc(all, func(j judgement) bool { return j.request == q })
-	user := o.unit(o.user(row), "embed/user")
+	user := o.userVector(row)
 	for r, j := range all {
 		here := slices.ContainsFunc(all, func(x judgement) bool { return x.request == q && x.place == j.place })
 		if j.clicked && j.request != q && !here {
-			out = append(out, oracle.Dot(user, o.unit(o.tower(r, j.place), "embed/place")))
+			out = append(out, oracle.Dot(user, o.placeVector(r, j.place)))
 		}
 	}
 	return out

@@ -30,6 +30,7 @@ func stageCases() []stageCase {
 		return c
 	}
 	same := func(*TuneConfig) {}
+	ours := func(c *TuneConfig) { c.Interest, c.Likelihood = 4, true }
 	bare := whole(true)
 	bare.located, bare.profile, bare.c.ActionToken, bare.c.Gate, bare.c.TiedEmbeddings, bare.c.SpacetimeBias = false, 0, false, "scalar", false, false
 	alone := whole(false)
@@ -45,6 +46,9 @@ func stageCases() []stageCase {
 		{"rank, bare", bare, 0, tune(StageRank, same), false},
 		{"rank, flat", whole(false), tinyMedia, tune(StageRank, same), false},
 		{"rank, flat, one trajectory", alone, 0, tune(StageRank, same), false},
+		{"rank, interest, likelihood", far, tinyMedia, tune(StageRank, ours), true},
+		{"rank, flat, interest, likelihood", whole(false), 0, tune(StageRank, ours), false},
+		{"embed, interest", whole(true), tinyMedia, tune(StageEmbed, ours), true},
 		{"dpo", whole(true), 0, tune(StageAlign, same), true},
 		{"dpo, sum, bare", bare, 0, tune(StageAlign, func(c *TuneConfig) { c.Reduction = objective.Sum }), false},
 		{"sdpo, media", whole(true), tinyMedia, tune(StageAlign, func(c *TuneConfig) { c.Loss = "sdpo" }), false},
@@ -104,7 +108,7 @@ func TestStagesEqualOracle(t *testing.T) {
 			reached[group(name)] = true
 		}
 	}
-	want := []string{"action", "bias", "block", "blocks", "category", "decoder", "distance", "embed", "flat", "gate", "geo", "inners", "kind", "media",
+	want := []string{"action", "bias", "block", "blocks", "category", "decoder", "distance", "embed", "flat", "gate", "geo", "inners", "interest", "kind", "media",
 		"place", "profile", "rank", "time", "user"}
 	if got := slices.Sorted(maps.Keys(reached)); !slices.Equal(got, want) {
 		t.Errorf("groups of variables %v, want %v", got, want)

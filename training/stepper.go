@@ -147,7 +147,7 @@ func (s *stepper) prepare(b Batch) error {
 	}
 	list := []shapes.Shape{shapes.Make(dtypes.Float32, hyperSize)}
 	for i, in := range b.Inputs {
-		t, err := in.tensor()
+		t, err := in.Tensor()
 		if err != nil {
 			return fmt.Errorf("first batch, input %d: %w", i, err)
 		}
@@ -210,7 +210,7 @@ func (s *stepper) batch(b Batch, n numbers) (out outcome, err error) {
 		}
 	}()
 	for i, in := range b.Inputs {
-		t, err := in.tensor()
+		t, err := in.Tensor()
 		if err != nil {
 			return outcome{}, fmt.Errorf("input %d: %w", i, err)
 		}

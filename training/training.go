@@ -77,8 +77,9 @@ type Array struct {
 	Dims []int // empty for a scalar
 }
 
-// tensor copies the array into a new tensor.
-func (a Array) tensor() (*tensors.Tensor, error) {
+// Tensor copies the array into a new tensor. It wraps ErrBadBatch where type or size
+// are wrong.
+func (a Array) Tensor() (*tensors.Tensor, error) {
 	size := 1
 	for _, d := range a.Dims {
 		if d <= 0 {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/whereto/whereto/fit"
 	"github.com/whereto/whereto/pipeline"
@@ -95,9 +94,4 @@ func rows(flat []float32, width int) [][]float32 {
 		out[i] = flat[i*width : (i+1)*width : (i+1)*width]
 	}
 	return out
-}
-
-// Named returns the click model's ranker under a row's name.
-func (b *Base) Named(name string, backend compute.Backend, store *model.Store) (poi.Ranker, error) {
-	return b.Ranker(name, backend, store)
 }

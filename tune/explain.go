@@ -215,7 +215,7 @@ func (e *Explainer) scores(ctx context.Context, trials []trial) ([]float64, erro
 		if err != nil {
 			return nil, fmt.Errorf("explain: %w", err)
 		}
-		flat, width := floats(res[0])
+		flat, width := spacetime.Floats(res[0])
 		for i := range part {
 			out = append(out, float64(flat[i*width]))
 		}
@@ -240,7 +240,7 @@ func (e *Explainer) stack(list []trial, size int) []any {
 	}
 	out := make([]any, len(all))
 	for k := range all {
-		out[k] = tensorOf(all[k])
+		out[k] = spacetime.Tensor(all[k])
 	}
 	return out
 }

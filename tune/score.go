@@ -63,17 +63,16 @@ func (s *scorer) Probabilities() bool { return s.squash }
 
 // Rank implements poi.Ranker.
 func (s *scorer) Rank(ctx context.Context, requests []*poi.Request, dst [][]float64) error {
-	return s.a.each(ctx, requests, func(part []bundle, in []any, room int) error {
+	return s.a.each(ctx, requests, func(part []bundle, in []any, shape batch.Shape) error {
 		out, err := s.call(in)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		flat, width := floats(out[0])
-		asks := s.a.Recipe.Feed.Requests
+		flat, width := spacetime.Floats(out[0])
 		for i, w := range part {
 			for m, at := range w.at {
 				for c := range requests[at].Options {
-					x := float64(flat[(i*asks+m)*width+c])
+					x := float64(flat[(i*shape.M+m)*width+c])
 					if s.squash {
 						x = 1 / (1 + math.Exp(-x))
 					}
@@ -120,51 +119,43 @@ func (a *Assembly) bundles(requests []*poi.Request) []bundle {
 }
 
 // each encodes requests in batches of few shapes, however many candidates there are.
-func (a *Assembly) each(ctx context.Context, requests []*poi.Request, f func(part []bundle, in []any, room int) error) error {
-	size := a.Recipe.Recommend.Batch
-	all := a.bundles(requests)
-	for from := 0; from < len(all); from += size {
-		if err := ctx.Err(); err != nil {
-			return err
+func (a *Assembly) each(ctx context.Context, requests []*poi.Request, f func(part []bundle, in []any, s batch.Shape) error) error {
+	cfg := a.Recipe.Feed
+	cfg.Size = a.Recipe.Recommend.Batch
+	byShape := map[batch.Shape][]bundle{}
+	var shapes []batch.Shape
+	for _, w := range a.bundles(requests) {
+		s := a.Encoder.FeedShape(&w.row, cfg)
+		if byShape[s] == nil {
+			shapes = append(shapes, s)
 		}
-		part := all[from:min(from+size, len(all))]
-		rows := make([]batch.FeedRow, len(part))
-		room := a.Recipe.Feed.Options
-		for i, w := range part {
-			rows[i] = w.row
-			for _, q := range w.row.Requests {
-				for room < len(q.Options) {
-					room *= 2
-				}
+		byShape[s] = append(byShape[s], w)
+	}
+	for _, s := range shapes {
+		for all := byShape[s]; len(all) > 0; {
+			if err := ctx.Err(); err != nil {
+				return err
 			}
-		}
-		if err := f(part, a.encode(rows, room, a.shown()), room); err != nil {
-			return err
+			part := all[:min(s.B, len(all))]
+			all = all[len(part):]
+			if err := f(part, a.encode(part, s, a.shown()), s); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// encode makes the inputs of a batch of windows, padded to the batch size.
-func (a *Assembly) encode(rows []batch.FeedRow, room int, shown batch.Media) []any {
-	s := batch.Shape{B: a.Recipe.Recommend.Batch, N: a.Recipe.Batch.Window, M: a.Recipe.Feed.Requests, C: room}
+// encode makes the inputs of a batch of windows, padded to the shape.
+func (a *Assembly) encode(part []bundle, s batch.Shape, shown batch.Media) []any {
+	rows := make([]batch.FeedRow, len(part))
+	for i := range part {
+		rows[i] = part[i].row
+	}
 	b := a.Encoder.EncodeFeed(rows, s, shown)
 	out := make([]any, len(b.Arrays))
 	for i, x := range b.Arrays {
-		out[i] = tensorOf(x)
+		out[i] = spacetime.Tensor(x)
 	}
 	return out
-}
-
-func tensorOf(a batch.Array) *tensors.Tensor {
-	if a.I != nil {
-		return tensors.FromFlatDataAndDimensions(a.I, a.Dims...)
-	}
-	return tensors.FromFlatDataAndDimensions(a.F, a.Dims...)
-}
-
-// floats copies a float32 tensor and returns the size of its last axis.
-func floats(t *tensors.Tensor) ([]float32, int) {
-	dims := t.Shape().Dimensions
-	return tensors.MustCopyFlatData[float32](t), dims[len(dims)-1]
 }

@@ -304,7 +304,7 @@ func TestClickModelWithStages(t *testing.T) {
 		cfg.MaxSteps = 3
 		_, err := training.Train(t.Context(), o, cfg)
 		must(t, err)
-		r, err := m.Named("clicks", backend, o.Store)
+		r, err := m.Ranker("clicks", backend, o.Store)
 		must(t, err)
 		scores = append(scores, rank(t, r, pick(b.Feed, 6)...))
 	}

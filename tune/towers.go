@@ -10,7 +10,9 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
+	"github.com/whereto/whereto/batch"
 	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/spacetime"
 )
 
 // towerRows is how many places are embedded in one execution.
@@ -88,7 +90,7 @@ func (t *Towers) Places(ctx context.Context) ([]float32, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: vectors of places from %d: %w", t.name, from, err)
 		}
-		flat, _ := floats(out[0])
+		flat, _ := spacetime.Floats(out[0])
 		copy(table[from*dim:], flat)
 	}
 	t.table = table
@@ -106,18 +108,17 @@ func (t *Towers) Users(ctx context.Context, requests []*poi.Request) ([]float32,
 		bare[i] = &c
 	}
 	out := make([]float32, len(requests)*dim)
-	asks := t.a.Recipe.Feed.Requests
-	err := t.a.each(ctx, bare, func(part []bundle, in []any, _ int) error {
+	err := t.a.each(ctx, bare, func(part []bundle, in []any, s batch.Shape) error {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		res, err := t.users.Call(in...)
 		if err != nil {
 			return fmt.Errorf("%s: vectors of users: %w", t.name, err)
 		}
-		flat, _ := floats(res[0])
+		flat, _ := spacetime.Floats(res[0])
 		for i, w := range part {
 			for m, at := range w.at {
-				copy(out[at*dim:(at+1)*dim], flat[(i*asks+m)*dim:(i*asks+m+1)*dim])
+				copy(out[at*dim:(at+1)*dim], flat[(i*s.M+m)*dim:(i*s.M+m+1)*dim])
 			}
 		}
 		return nil

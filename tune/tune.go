@@ -99,6 +99,9 @@ func (a *Assembly) loadMedia(ctx context.Context, o Options) error {
 	if a.Media, err = media.Vectors(ctx, enc, a.Dataset.Places, details, o.Cache, progress); err != nil {
 		return fmt.Errorf("vectors of places: %w", err)
 	}
+	if a.Recipe.Media.Standardize {
+		a.Media.Standardize()
+	}
 	a.Model.Tables.Media = a.Media.Dim
 	return nil
 }

@@ -148,12 +148,11 @@ func (k *keptBatches) losses(backend compute.Backend, store *model.Store) ([]flo
 	for i, b := range k.list {
 		args := []any{float32(0)}
 		for _, in := range b.Inputs {
-			switch data := in.Data.(type) {
-			case []float32:
-				args = append(args, tensors.FromFlatDataAndDimensions(data, in.Dims...))
-			case []int32:
-				args = append(args, tensors.FromFlatDataAndDimensions(data, in.Dims...))
+			t, err := in.Tensor()
+			if err != nil {
+				return nil, fmt.Errorf("export: batch %d: %w", i, err)
 			}
+			args = append(args, t)
 		}
 		res, err := exec.Call(args...)
 		if err != nil {

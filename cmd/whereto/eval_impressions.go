@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -44,16 +44,14 @@ func ranksFile(tag poi.Tag) string { return "ranks-" + tag.String() + ".jsonl" }
 // first run is the one that others are compared with.
 func (s *shownRuns) table(dirs []string) (*eval.RankResult, error) {
 	var list []ranked
-	var floors *eval.RankScores
+	var floors *eval.RankScores // of the first run that is scored now
 	for _, dir := range dirs {
-		r, f, err := s.run(dir)
+		r, f, err := s.run(dir, floors == nil)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, *r)
-		if floors == nil {
-			floors = f
-		}
+		floors = cmp.Or(floors, f)
 	}
 	seeds, err := bySeed(list, floors)
 	if err != nil {
@@ -136,17 +134,9 @@ func bySeed(list []ranked, floors *eval.RankScores) ([]*eval.RankScores, error) 
 	return out, nil
 }
 
-// run scores one run, and the floors on the same requests.
-func (s *shownRuns) run(dir string) (out *ranked, floors *eval.RankScores, err error) {
-	r, err := run.Open(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	rec, err := fit.Recipe(r)
-	if err = errors.Join(err, r.Close()); err != nil {
-		return nil, nil, err
-	}
-	key, err := seedless(rec, dir)
+// run scores one run and, if asked, the floors on the same requests.
+func (s *shownRuns) run(dir string, withFloors bool) (out *ranked, floors *eval.RankScores, err error) {
+	rec, key, err := identify(dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,44 +148,54 @@ func (s *shownRuns) run(dir string) (out *ranked, floors *eval.RankScores, err e
 		}
 		return out, nil, nil
 	}
+	ranks, on, err := s.open(dir, rec)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, on.run.Close()) }()
+	if err := noteRead(on.run.Run, s.tag.String()); err != nil {
+		return nil, nil, err
+	}
+	if out.scores, err = eval.ScoreRank(s.cmd.Context(), on.data, on.feed, s.tag, []poi.Ranker{ranks}, eval.Options{}); err != nil {
+		return nil, nil, err
+	}
+	if err := out.scores.Save(path); err != nil || !withFloors {
+		return out, nil, err
+	}
+	floors, err = eval.ScoreRank(s.cmd.Context(), on.data, on.feed, s.tag,
+		[]poi.Ranker{ranker.Popularity(on.data), ranker.Nearest(on.data), ranker.Displayed(), ranker.Random(1)}, eval.Options{})
+	return out, floors, err
+}
+
+// ground is what a ranker is measured on, and the open run it came from.
+type ground struct {
+	data *poi.Dataset
+	feed *poi.Feed
+	run  *fit.Trained
+}
+
+// open returns the ranker of a run. The caller closes the run.
+func (s *shownRuns) open(dir string, rec *recipe.Recipe) (ranks poi.Ranker, on ground, err error) {
 	o := s.from.options(s.cmd, s.backend)
-	var d *poi.Dataset
-	var feed *poi.Feed
-	var ranks poi.Ranker
-	var trained *fit.Trained
 	if rec.Tune.Stage == spacetime.StageBase {
 		b, t, err := s.base(dir, o)
 		if err != nil {
-			return nil, nil, err
+			return nil, on, err
 		}
-		defer func() { err = errors.Join(err, t.Close()) }()
-		if ranks, err = b.Named(rec.Name, s.backend, t.Store); err != nil {
-			return nil, nil, err
-		}
-		d, feed, trained = b.Dataset, b.Feed, t
+		on = ground{b.Dataset, b.Feed, t}
+		ranks, err = b.Ranker(rec.Name, s.backend, t.Store)
 	} else {
 		t, err := tune.Open(s.cmd.Context(), dir, o, tuneOptions(s.cmd, s.backend))
 		if err != nil {
-			return nil, nil, err
+			return nil, on, err
 		}
-		defer func() { err = errors.Join(err, t.Close()) }()
-		if ranks, err = t.Ranker(rec.Name, s.backend, t.Store); err != nil {
-			return nil, nil, err
-		}
-		d, feed, trained = t.Dataset, t.Feed, t.Base
+		on = ground{t.Dataset, t.Feed, t.Base}
+		ranks, err = t.Ranker(rec.Name, s.backend, t.Store)
 	}
-	if err := noteRead(trained.Run, s.tag.String()); err != nil {
-		return nil, nil, err
+	if err != nil {
+		return nil, on, errors.Join(err, on.run.Close())
 	}
-	if out.scores, err = eval.ScoreRank(s.cmd.Context(), d, feed, s.tag, []poi.Ranker{ranks}, eval.Options{}); err != nil {
-		return nil, nil, err
-	}
-	if err := out.scores.Save(path); err != nil {
-		return nil, nil, err
-	}
-	floors, err = eval.ScoreRank(s.cmd.Context(), d, feed, s.tag,
-		[]poi.Ranker{ranker.Popularity(d), ranker.Nearest(d), ranker.Displayed(), ranker.Random(1)}, eval.Options{})
-	return out, floors, err
+	return ranks, on, nil
 }
 
 // base opens a run of the click model with the stages that its features come from.
@@ -205,13 +205,9 @@ func (s *shownRuns) base(dir string, o fit.OpenOptions) (*tune.Base, *fit.Traine
 		return nil, nil, err
 	}
 	b, err := func() (*tune.Base, error) {
-		text, err := t.Run.ReadFile(baseFile)
+		from, err := originOf(t.Run)
 		if err != nil {
 			return nil, err
-		}
-		var from origin
-		if err := json.Unmarshal(text, &from); err != nil {
-			return nil, fmt.Errorf("%s: %w: %w", t.Run.Path(baseFile), run.ErrCorrupt, err)
 		}
 		with, err := openWith(s.cmd, s.backend, from.With, o.Data)
 		defer closeAll(with)
@@ -226,49 +222,46 @@ func (s *shownRuns) base(dir string, o fit.OpenOptions) (*tune.Base, *fit.Traine
 	return b, t, nil
 }
 
-// seedless is the recipe without its training seed, and for the click model with the
-// recipes of the runs whose features it takes.
-func seedless(rec *recipe.Recipe, dir string) (string, error) {
+// identify reads the recipe of a run folder, and what is one for all its seeds: the
+// recipe without the seed, and for the click model those of the runs whose features
+// it takes.
+func identify(dir string) (rec *recipe.Recipe, key string, err error) {
+	r, err := run.Open(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return identity(r)
+}
+
+// identity is identify of an open folder.
+func identity(r *run.Run) (rec *recipe.Recipe, key string, err error) {
+	if rec, err = fit.Recipe(r); err != nil {
+		return nil, "", err
+	}
 	s, err := settings(*rec)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	delete(s, "training.seed")
-	key := ""
 	for _, k := range slices.Sorted(maps.Keys(s)) {
 		key += k + "=" + s[k] + "\n"
 	}
 	if rec.Tune.Stage == "" {
-		return key, nil
+		return rec, key, nil
 	}
-	r, err := run.Open(dir)
+	from, err := originOf(r)
 	if err != nil {
-		return "", err
-	}
-	text, err := r.ReadFile(baseFile)
-	if err = errors.Join(err, r.Close()); err != nil {
-		return "", err
-	}
-	var from origin
-	if err := json.Unmarshal(text, &from); err != nil {
-		return "", fmt.Errorf("%s: %w: %w", filepath.Join(dir, baseFile), run.ErrCorrupt, err)
+		return nil, "", err
 	}
 	for _, w := range from.With {
-		r, err := run.Open(w)
+		_, more, err := identify(w)
 		if err != nil {
-			return "", err
-		}
-		other, err := fit.Recipe(r)
-		if err = errors.Join(err, r.Close()); err != nil {
-			return "", err
-		}
-		more, err := seedless(other, w)
-		if err != nil {
-			return "", err
+			return nil, "", err
 		}
 		key += more
 	}
-	return key, nil
+	return rec, key, nil
 }
 
 // writeRanks prints the table.

@@ -162,22 +162,19 @@ func (l *listRuns) measure(dirs []string) (report *listReport, err error) {
 }
 
 // generator reads what a run was made from, and refuses one that makes no lists.
-func generator(dir string) (*listed, error) {
+func generator(dir string) (out *listed, err error) {
 	r, err := run.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	rec, err := fit.Recipe(r)
-	if err = errors.Join(err, r.Close()); err != nil {
+	defer func() { err = errors.Join(err, r.Close()) }()
+	rec, key, err := identity(r)
+	if err != nil {
 		return nil, err
 	}
 	if s := rec.Tune.Stage; s != "" && s != spacetime.StageAlign {
 		return nil, fmt.Errorf("%s is of stage %s, which scores candidates and makes no lists: %w; give the run it started from (%s names it) or an aligned one, or measure it with --on impressions",
 			dir, s, poi.ErrBadInput, r.Path(baseFile))
-	}
-	key, err := seedless(rec, dir)
-	if err != nil {
-		return nil, err
 	}
 	return &listed{runID: runID{name: rec.Name, dir: dir, key: key}, rec: rec, data: r.Meta().DataFingerprint}, nil
 }

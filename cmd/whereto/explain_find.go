@@ -92,7 +92,7 @@ func (c *caseFinder) openOther() error {
 		}
 		c.closers = append(c.closers, t.Close)
 		feed = b.Feed
-		if c.other, err = b.Named(rec.Name, c.backend, t.Store); err != nil {
+		if c.other, err = b.Ranker(rec.Name, c.backend, t.Store); err != nil {
 			return err
 		}
 	} else {

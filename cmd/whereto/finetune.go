@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -26,35 +27,46 @@ var _ = register(newFinetuneCmd)
 const baseFile = "base.json"
 
 // newFinetuneCmd returns `whereto finetune`: a trained run and impressions become a
-// ranker, vectors or an aligned generator.
+// ranker, vectors, an aligned generator or a click model.
 func newFinetuneCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "finetune",
-		Short: "Post-train a run on impressions: embed, rank or align",
+		Short: "Post-train a run on impressions: embed, rank, align or base",
 		Long: "Post-train a run on impressions (what was shown, what was clicked). The recipe\n" +
 			"is read over that of the run it starts from: what it leaves out of the data, the\n" +
 			"input and the network stays as it was.",
 	}
-	for _, s := range []struct{ stage, short string }{
-		{spacetime.StageEmbed, "Vectors of users and places from two towers (InfoNCE)"},
-		{spacetime.StageRank, "Scores of candidates behind a shared user prefix (binary cross entropy)"},
-		{spacetime.StageAlign, "Preferences of clicks and rules into the generator (DPO, S-DPO)"},
+	for _, h := range []stageHelp{
+		{stage: spacetime.StageEmbed, short: "Vectors of users and places from two towers (InfoNCE)"},
+		{stage: spacetime.StageRank, short: "Scores of candidates behind a shared user prefix (binary cross entropy)"},
+		{stage: spacetime.StageAlign, short: "Preferences of clicks and rules into the generator (DPO, S-DPO)"},
+		{spacetime.StageBase, "The ordinary click model, alone or with features of trained stages",
+			"Train the click model that stands for an online ranker on the data of a run (its\n" +
+				"weights are not used). --with adds the vectors of an embed run or the logits of a\n" +
+				"rank run to its features. Let the stages learn from an earlier part of the log\n" +
+				"(feed.until) than the click model (ranker.warm_up), or their scores look better\n" +
+				"in training than they are.",
+			"\n  whereto finetune base city-base --from runs/city-s1 --with runs/city-embed-s1 --with runs/city-rank-s1 --out runs/both-s1"},
 	} {
-		cmd.AddCommand(newStageCmd(s.stage, s.short))
+		cmd.AddCommand(newStageCmd(h))
 	}
-	cmd.AddCommand(newBaseCmd())
 	return cmd
 }
 
-func newStageCmd(stage, short string) *cobra.Command {
+// stageHelp is what tells the command of one stage from those of others.
+type stageHelp struct{ stage, short, long, example string }
+
+func newStageCmd(h stageHelp) *cobra.Command {
 	var from recipeFlags
 	var base, out string
+	var with []string
 	checkpoint := &enum{run.Best, []string{run.Best, run.Last}}
 	resume, output := &enum{"auto", []string{"auto", "never"}}, newOutputFlag()
 	cmd := &cobra.Command{
-		Use:     stage + " RECIPE --from RUN",
-		Short:   short,
-		Example: fmt.Sprintf("  whereto finetune %s city-%s --from runs/city-s1", stage, stage),
+		Use:     h.stage + " RECIPE --from RUN",
+		Short:   h.short,
+		Long:    h.long,
+		Example: fmt.Sprintf("  whereto finetune %s city-%s --from runs/city-s1", h.stage, h.stage) + h.example,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if base == "" {
@@ -65,7 +77,7 @@ func newStageCmd(stage, short string) *cobra.Command {
 				return err
 			}
 			defer backend.Finalize()
-			s := &staging{cmd: cmd, backend: backend, stage: stage, out: out, resume: resume.value == "auto"}
+			s := &staging{cmd: cmd, backend: backend, stage: h.stage, out: out, resume: resume.value == "auto", with: with}
 			if err := s.open(base, checkpoint.value, args[0], &from); err != nil {
 				return err
 			}
@@ -82,7 +94,11 @@ func newStageCmd(stage, short string) *cobra.Command {
 	from.bind(cmd)
 	f := cmd.Flags()
 	f.StringVar(&base, "from", "", "run folder to start from")
-	f.Var(checkpoint, "checkpoint", "its weights: best, chosen on validation, or last")
+	if h.stage == spacetime.StageBase {
+		f.StringArrayVar(&with, "with", nil, "run folder of a stage whose scores become features; repeat for more")
+	} else {
+		f.Var(checkpoint, "checkpoint", "its weights: best, chosen on validation, or last")
+	}
 	f.StringVar(&out, "out", "", "run folder (default runs/NAME-sSEED)")
 	f.Var(resume, "resume", "auto: continue a run of the same recipe in the folder; never: refuse an existing folder")
 	f.VarP(output, "output", "o", "table or json")
@@ -136,6 +152,18 @@ type origin struct {
 	Step       int       `json:"step"`
 	Scratch    bool      `json:"scratch"`
 	With       []string  `json:"with,omitempty"` // base stage: runs whose scores are features
+}
+
+// originOf reads where a run of post-training came from.
+func originOf(r *run.Run) (from origin, err error) {
+	text, err := r.ReadFile(baseFile)
+	if err != nil {
+		return from, err
+	}
+	if err := json.Unmarshal(text, &from); err != nil {
+		return from, fmt.Errorf("%s: %w: %w", r.Path(baseFile), run.ErrCorrupt, err)
+	}
+	return from, nil
 }
 
 // train runs the stage into its folder, or goes on with the run there.
@@ -206,11 +234,9 @@ func (s *staging) note(r *run.Run) error {
 		with = append(with, abs)
 	}
 	now := origin{With: with, Run: dir, CreatedAt: meta.CreatedAt, RecipeHash: meta.RecipeHash, Step: s.base.State.Step, Scratch: s.rec.Tune.Scratch}
-	if text, err := r.ReadFile(baseFile); err == nil {
-		var was origin
-		if err := json.Unmarshal(text, &was); err != nil {
-			return fmt.Errorf("%s: %w: %w", r.Path(baseFile), run.ErrCorrupt, err)
-		}
+	if was, err := originOf(r); errors.Is(err, run.ErrCorrupt) {
+		return err
+	} else if err == nil {
 		if !was.CreatedAt.Equal(now.CreatedAt) || was.RecipeHash != now.RecipeHash || was.Step != now.Step || !slices.Equal(was.With, now.With) {
 			return fmt.Errorf("%s started from %s at step %d, not from %s at step %d: %w; give the same --from, --checkpoint and --with, or another --out",
 				r.Dir(), was.Run, was.Step, now.Run, now.Step, run.ErrMismatch)
@@ -226,7 +252,11 @@ func (s *staging) note(r *run.Run) error {
 
 // tuneOptions are what every command that opens a stage gives it.
 func tuneOptions(cmd *cobra.Command, backend compute.Backend) tune.Options {
-	return tune.Options{Backend: backend, Progress: sayTo(cmd)}
+	o := tune.Options{Backend: backend, Progress: sayTo(cmd)}
+	if dir, err := os.UserCacheDir(); err == nil { // else vectors are made again each time
+		o.Cache = filepath.Join(dir, "whereto", "media")
+	}
+	return o
 }
 
 // staged is what finetune prints.

@@ -1,0 +1,72 @@
+package spacetime
+
+import (
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // graph code reads as formulas
+
+	"github.com/whereto/whereto/batch"
+)
+
+// Ours, beyond the paper: what an option has in common with the places of the past,
+// told to the heads of post-training directly. The decoder would have to learn from
+// clicks alone to count which qualities the past places share, and a feed has too
+// few of them; a product of two sums learns it from the first steps on.
+
+// traits are what places [..., ] with media vectors [..., X] are like, [..., I]: their
+// embeddings and their media seen through learned maps, the same for past places
+// and for options.
+func (f *feed) traits(place, vectors *Node) *Node {
+	width, rows := f.interest, place.Shape().Size()
+	x := MatMul(Reshape(f.placesAt(place), rows, f.d), f.weight("interest/place", 1/math.Sqrt(float64(f.d)), f.d, width))
+	if f.t.Media > 0 {
+		x = Add(x, f.seen(Reshape(vectors, rows, f.t.Media), "interest/media", 0.5, width))
+	}
+	return Reshape(x, append(append([]int(nil), place.Shape().Dimensions...), width)...)
+}
+
+// habits are the mean traits of the actions each request knows, [R, I]: weighted by
+// a learned weight of the action's type and drawn towards nothing where they are
+// few, then moved by a learned vector.
+func (f *feed) habits() *Node {
+	x := f.traits(f.in[batch.InPlace], f.in[batch.FeedMedia]) // [B, N, I]
+	weight := Exp(Squeeze(look(f.weight("interest/type", 0, f.t.Types+1, 1), f.in[batch.InType]), -1))
+	known := ConvertDType(f.known(), dtypes.Float32) // [B, M, N]
+	weight = Mul(known, BroadcastToShape(InsertAxes(weight, 1), known.Shape()))
+	few := Exp(f.weight("interest/few", 0, 1))
+	total := ReduceAndKeep(weight, ReduceSum, -1)
+	total = Add(total, BroadcastToShape(Reshape(few, 1, 1, 1), total.Shape()))
+	mean := Einsum("bmn,bni->bmi", weight, x)
+	mean = flatten(Div(mean, BroadcastToShape(total, mean.Shape())))
+	return Add(mean, BroadcastToShape(InsertAxes(f.weight("interest/bias", 0, f.interest), 0), mean.Shape()))
+}
+
+// known says which actions of the window come before each request, [B, M, N].
+func (f *feed) known() *Node {
+	place := f.in[batch.InPlace]
+	b, n := place.Shape().Dimensions[0], place.Shape().Dimensions[1]
+	number := make([]int32, n)
+	for i := range number {
+		number[i] = int32(i)
+	}
+	shape := []int{b, f.asks, n}
+	before := LessThan(BroadcastToDims(Reshape(Const(f.g, number), 1, 1, n), shape...), BroadcastToDims(InsertAxes(f.in[batch.FeedAt], 2), shape...))
+	return And(before, BroadcastToDims(InsertAxes(GreaterThan(place, ScalarZero(f.g, dtypes.Int32)), 1), shape...))
+}
+
+// liking is what the heads learn on top of the decoder: logits [R, C] of the options
+// from their hidden states h [R*C, D], their traits, and these times the habits.
+func (f *feed) liking(h *Node) *Node {
+	option := flatten(f.in[batch.FeedOption])
+	r, c := option.Shape().Dimensions[0], option.Shape().Dimensions[1]
+	traits := flatten(f.traits(f.in[batch.FeedOption], f.in[batch.FeedShow])) // [R, C, I]
+	common := Mul(traits, BroadcastToShape(InsertAxes(f.habits(), 1), traits.Shape()))
+	common, traits = Reshape(common, r*c, f.interest), Reshape(traits, r*c, f.interest)
+	x := f.dropout(Concatenate([]*Node{h, traits, common}, -1), 161)
+	width := f.d + 2*f.interest
+	y := MatMul(x, f.weight("interest/hidden", 1/math.Sqrt(float64(width)), width, 2*f.interest))
+	y = silu(Add(y, BroadcastToShape(InsertAxes(f.weight("interest/hidden_bias", 0, 2*f.interest), 0), y.Shape())))
+	z := Add(MatMul(y, f.weight("interest/out", 0.02, 2*f.interest, 1)), MatMul(common, f.weight("interest/common", 0.02, f.interest, 1)))
+	return Reshape(z, r, c)
+}

@@ -1,0 +1,62 @@
+package spacetime
+
+import (
+	"math"
+
+	"github.com/whereto/whereto/batch"
+	"github.com/whereto/whereto/internal/oracle"
+)
+
+// traits are what a place with a media vector is like.
+func (o *feedNetwork) traits(place int32, media []float32) []float64 {
+	out := oracle.Product(o.places[place], o.w["interest/place"], o.stage.Interest)
+	if o.t.Media > 0 {
+		wide := make([]float64, len(media))
+		for i, x := range media {
+			wide[i] = mediaGain * float64(x)
+		}
+		out = plus(out, oracle.Product(wide, o.w["interest/media"], o.stage.Interest))
+	}
+	return out
+}
+
+// shownMedia is the media vector of row r's action at.
+func (o *feedNetwork) shownMedia(r, at int) []float32 {
+	width := o.media.Dims[2]
+	return o.media.F[(r*o.n()+at)*width:][:width]
+}
+
+// habits are the mean traits of the actions before row r's request.
+func (o *feedNetwork) habits(r int) []float64 {
+	sum, total := make([]float64, o.stage.Interest), math.Exp(o.w["interest/few"][0])
+	for at := range int(o.ints(batch.InRequest, r, 0)[0]) {
+		place := o.b.Arrays[batch.InPlace].I[r*o.n()+at]
+		if place == 0 {
+			continue
+		}
+		w := math.Exp(o.w["interest/type"][o.b.Arrays[batch.InType].I[r*o.n()+at]])
+		total += w
+		for i, x := range o.traits(place, o.shownMedia(r, at)) {
+			sum[i] += w * x
+		}
+	}
+	for i := range sum {
+		sum[i] = sum[i]/total + o.w["interest/bias"][i]
+	}
+	return sum
+}
+
+// liking is what a ranking logit has from traits and habits.
+func (o *feedNetwork) liking(r int, place int32, h []float64) float64 {
+	traits := o.traits(place, o.shownMedia(r, int(o.ints(batch.InRequest, r, 0)[0])))
+	common := make([]float64, len(traits))
+	for i, x := range o.habits(r) {
+		common[i] = x * traits[i]
+	}
+	x := append(append(append([]float64(nil), h...), traits...), common...)
+	z := oracle.Dot(common, o.w["interest/common"])
+	for i, y := range plus(oracle.Product(x, o.w["interest/hidden"], 2*o.stage.Interest), o.w["interest/hidden_bias"]) {
+		z += o.w["interest/out"][i] * y / (1 + math.Exp(-y))
+	}
+	return z
+}
