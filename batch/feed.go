@@ -81,9 +81,9 @@ type FeedRow struct {
 	Extra    [][]float32 // of the requests' options; nil: 0
 }
 
-// FeedShape is the bucket of a row, so that few batches are mostly padding and few
-// graphs are compiled: half a window or all of it, a power of two of requests, half,
-// three quarters or all of the room for options, which doubles until they fit.
+// FeedShape is the bucket of a row: half a window or all of it, a power of two of
+// requests, and the room for options, which doubles until they fit. Few shapes, for
+// each graph is compiled and keeps memory of its own.
 func (e *Encoder) FeedShape(r *FeedRow, c FeedConfig) Shape {
 	s := Shape{B: c.Size, N: e.cfg.Window, M: 1, C: c.Options}
 	if half := (s.N + 1) / 2; len(r.Visits)-r.From <= half {
@@ -93,17 +93,9 @@ func (e *Encoder) FeedShape(r *FeedRow, c FeedConfig) Shape {
 		s.M *= 2
 	}
 	s.M = min(s.M, c.Requests)
-	widest := 0
 	for _, q := range r.Requests {
-		widest = max(widest, len(q.Options))
-	}
-	for s.C < widest {
-		s.C *= 2
-	}
-	for _, quarters := range []int{2, 3} {
-		if part := (s.C*quarters + 3) / 4; widest <= part {
-			s.C = part
-			break
+		for s.C < len(q.Options) {
+			s.C *= 2
 		}
 	}
 	return s

@@ -154,24 +154,22 @@ func checkFeed(t *rapid.T, d *poi.Dataset, c Config, f FeedConfig, tasks []FeedT
 func shapeOf(t *rapid.T, c Config, f FeedConfig, b *FeedBatch) Shape {
 	window, option := b.Arrays[InPlace].Dims, b.Arrays[FeedOption].Dims
 	s := Shape{B: window[0], N: window[1], M: option[1], C: option[2]}
-	parts := []int{(f.Options + 1) / 2, (3*f.Options + 3) / 4, f.Options}
-	if s.B != f.Size || s.N != c.Window && s.N != (c.Window+1)/2 || s.M > f.Requests || s.M&(s.M-1) != 0 && s.M != f.Requests || !slices.Contains(parts, s.C) {
+	if s.B != f.Size || s.N != c.Window && s.N != (c.Window+1)/2 || s.M > f.Requests || s.M&(s.M-1) != 0 && s.M != f.Requests || s.C != f.Options {
 		t.Fatalf("a batch of shape %+v of windows of %d, %d requests of %d options", s, c.Window, f.Requests, f.Options)
 	}
-	longest, most, widest := 0, 0, 0
+	longest, most := 0, 0
 	for i := range s.B {
 		asks := 0
 		longest = max(longest, slices.Index(append(slices.Clone(b.Arrays[InPlace].I[i*s.N:(i+1)*s.N]), 0), 0))
 		for m := range s.M {
-			options := b.Arrays[FeedOption].I[(i*s.M+m)*s.C : (i*s.M+m+1)*s.C]
-			if n := slices.Index(append(slices.Clone(options), 0), 0); n > 0 {
-				asks, widest = m+1, max(widest, n)
+			if b.Arrays[FeedOption].I[(i*s.M+m)*s.C] > 0 {
+				asks = m + 1
 			}
 		}
 		most = max(most, asks)
 	}
-	if s.N == c.Window && longest <= (c.Window+1)/2 && (c.Window+1)/2 < c.Window || s.M > 1 && most <= s.M/2 && s.M&(s.M-1) == 0 || s.C > parts[0] && widest <= parts[0] {
-		t.Fatalf("a batch of shape %+v for %d actions, %d requests, %d options", s, longest, most, widest)
+	if s.N == c.Window && longest <= (c.Window+1)/2 && (c.Window+1)/2 < c.Window || s.M > 1 && most <= s.M/2 && s.M&(s.M-1) == 0 {
+		t.Fatalf("a batch of shape %+v for %d actions, %d requests", s, longest, most)
 	}
 	return s
 }

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/gomlx/compute"
@@ -220,9 +221,13 @@ func (r *Predictor) execute(b *batch.Batch, answers []answer, trie *index.Trie) 
 	for i, a := range b.Arrays {
 		args[i] = spacetime.Tensor(a)
 	}
+	defer func() { spacetime.Free(args) }()
 	out, err := r.first.Call(args...)
 	if err != nil {
 		return err
+	}
+	for _, kept := range out[3:] {
+		args = append(args, kept)
 	}
 	first, width := spacetime.Floats(out[0])
 	copied, c := spacetime.Floats(out[1])
@@ -241,15 +246,14 @@ func (r *Predictor) execute(b *batch.Batch, answers []answer, trie *index.Trie) 
 		}
 	}
 	if r.p.Model.Tables.Hier {
-		return r.search(args, out, first, width, answers, trie)
+		return r.search(args, b.Arrays[batch.InPlace].Dims[0], first, width, answers, trie)
 	}
 	return nil
 }
 
 // search is the second step of a hierarchical network: the beam.
-func (r *Predictor) search(args []any, out []*tensors.Tensor, first []float32, width int, answers []answer, trie *index.Trie) error {
+func (r *Predictor) search(args []any, size int, first []float32, width int, answers []answer, trie *index.Trie) error {
 	w := r.p.Config.Beam
-	size := out[0].Shape().Dimensions[0]
 	chosen := make([][]int32, len(answers))
 	blocks := make([]int32, size*w.Blocks)
 	for i := range answers {
@@ -258,11 +262,9 @@ func (r *Predictor) search(args []any, out []*tensors.Tensor, first []float32, w
 			blocks[i*w.Blocks+k] = b + 1
 		}
 	}
-	args = append(args, tensors.FromFlatDataAndDimensions(blocks, size, w.Blocks))
-	for _, kept := range out[3:] {
-		args = append(args, kept)
-	}
-	res, err := r.expand.Call(args...)
+	tree := tensors.FromFlatDataAndDimensions(blocks, size, w.Blocks)
+	defer tree.MustFinalizeAll()
+	res, err := r.expand.Call(slices.Insert(slices.Clone(args), int(batch.NumInputs), any(tree))...)
 	if err != nil {
 		return err
 	}

@@ -15,15 +15,23 @@ import (
 // few of them; a product of two sums learns it from the first steps on.
 
 // traits are what places [..., ] with media vectors [..., X] are like, [..., I]: their
-// embeddings and their media seen through learned maps, the same for past places
-// and for options.
+// embeddings and, beside them, their media seen through learned maps, the same for
+// past places and for options.
 func (f *feed) traits(place, vectors *Node) *Node {
-	width, rows := f.interest, place.Shape().Size()
-	x := MatMul(Reshape(f.placesAt(place), rows, f.d), f.weight("interest/place", 1/math.Sqrt(float64(f.d)), f.d, width))
+	rows := place.Shape().Size()
+	x := MatMul(Reshape(f.placesAt(place), rows, f.d), f.weight("interest/place", 0.2/math.Sqrt(float64(f.d)), f.d, f.interest))
 	if f.t.Media > 0 {
-		x = Add(x, f.seen(Reshape(vectors, rows, f.t.Media), "interest/media", 0.5, width))
+		x = Concatenate([]*Node{x, f.seen(Reshape(vectors, rows, f.t.Media), "interest/media", 0.2, f.interest)}, -1)
 	}
-	return Reshape(x, append(append([]int(nil), place.Shape().Dimensions...), width)...)
+	return Reshape(x, append(append([]int(nil), place.Shape().Dimensions...), f.wide())...)
+}
+
+// wide is the width of traits, I.
+func (f *feed) wide() int {
+	if f.t.Media > 0 {
+		return 2 * f.interest
+	}
+	return f.interest
 }
 
 // habits are the mean traits of the actions each request knows, [R, I]: weighted by
@@ -39,7 +47,7 @@ func (f *feed) habits() *Node {
 	total = Add(total, BroadcastToShape(Reshape(few, 1, 1, 1), total.Shape()))
 	mean := Einsum("bmn,bni->bmi", weight, x)
 	mean = flatten(Div(mean, BroadcastToShape(total, mean.Shape())))
-	return Add(mean, BroadcastToShape(InsertAxes(f.weight("interest/bias", 0, f.interest), 0), mean.Shape()))
+	return Add(mean, BroadcastToShape(InsertAxes(f.weight("interest/bias", 0, f.wide()), 0), mean.Shape()))
 }
 
 // known says which actions of the window come before each request, [B, M, N].
@@ -62,11 +70,12 @@ func (f *feed) liking(h *Node) *Node {
 	r, c := option.Shape().Dimensions[0], option.Shape().Dimensions[1]
 	traits := flatten(f.traits(f.in[batch.FeedOption], f.in[batch.FeedShow])) // [R, C, I]
 	common := Mul(traits, BroadcastToShape(InsertAxes(f.habits(), 1), traits.Shape()))
-	common, traits = Reshape(common, r*c, f.interest), Reshape(traits, r*c, f.interest)
+	wide, hidden := f.wide(), 2*f.interest
+	common, traits = Reshape(common, r*c, wide), Reshape(traits, r*c, wide)
 	x := f.dropout(Concatenate([]*Node{h, traits, common}, -1), 161)
-	width := f.d + 2*f.interest
-	y := MatMul(x, f.weight("interest/hidden", 1/math.Sqrt(float64(width)), width, 2*f.interest))
-	y = silu(Add(y, BroadcastToShape(InsertAxes(f.weight("interest/hidden_bias", 0, 2*f.interest), 0), y.Shape())))
-	z := Add(MatMul(y, f.weight("interest/out", 0.02, 2*f.interest, 1)), MatMul(common, f.weight("interest/common", 0.02, f.interest, 1)))
-	return Reshape(z, r, c)
+	y := MatMul(x, f.weight("interest/hidden", 1/math.Sqrt(float64(f.d+2*wide)), f.d+2*wide, hidden))
+	y = silu(Add(y, BroadcastToShape(InsertAxes(f.weight("interest/hidden_bias", 0, hidden), 0), y.Shape())))
+	// A plain sum to begin with, so that the maps learn from the first step.
+	plain := AddScalar(f.weight("interest/common", 0, wide, 1), 1)
+	return Reshape(Add(MatMul(y, f.weight("interest/out", 0.02, hidden, 1)), MatMul(common, plain)), r, c)
 }

@@ -15,7 +15,7 @@ func (o *feedNetwork) traits(place int32, media []float32) []float64 {
 		for i, x := range media {
 			wide[i] = mediaGain * float64(x)
 		}
-		out = plus(out, oracle.Product(wide, o.w["interest/media"], o.stage.Interest))
+		out = append(out, oracle.Product(wide, o.w["interest/media"], o.stage.Interest)...)
 	}
 	return out
 }
@@ -28,7 +28,7 @@ func (o *feedNetwork) shownMedia(r, at int) []float32 {
 
 // habits are the mean traits of the actions before row r's request.
 func (o *feedNetwork) habits(r int) []float64 {
-	sum, total := make([]float64, o.stage.Interest), math.Exp(o.w["interest/few"][0])
+	sum, total := make([]float64, len(o.w["interest/bias"])), math.Exp(o.w["interest/few"][0])
 	for at := range int(o.ints(batch.InRequest, r, 0)[0]) {
 		place := o.b.Arrays[batch.InPlace].I[r*o.n()+at]
 		if place == 0 {
@@ -54,7 +54,10 @@ func (o *feedNetwork) liking(r int, place int32, h []float64) float64 {
 		common[i] = x * traits[i]
 	}
 	x := append(append(append([]float64(nil), h...), traits...), common...)
-	z := oracle.Dot(common, o.w["interest/common"])
+	z := 0.0
+	for i, c := range common {
+		z += c * (1 + o.w["interest/common"][i])
+	}
 	for i, y := range plus(oracle.Product(x, o.w["interest/hidden"], 2*o.stage.Interest), o.w["interest/hidden_bias"]) {
 		z += o.w["interest/out"][i] * y / (1 + math.Exp(-y))
 	}

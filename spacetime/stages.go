@@ -201,7 +201,7 @@ func (f *feed) userVectors(dim int) *Node {
 	h := Reshape(f.users(), -1, f.d)
 	e := MatMul(h, f.weight("embed/user", 1/math.Sqrt(float64(f.d)), f.d, dim))
 	if f.interest > 0 {
-		e = Add(e, MatMul(f.habits(), f.weight("embed/habits", 1/math.Sqrt(float64(f.interest)), f.interest, dim)))
+		e = Add(e, MatMul(f.habits(), f.weight("embed/habits", 1/math.Sqrt(float64(f.wide())), f.wide(), dim)))
 	}
 	return L2Normalize(e, -1)
 }
@@ -211,7 +211,7 @@ func (f *feed) placeVectors(dim int, place, media *Node) *Node {
 	h := f.tower(place, media)
 	e := MatMul(h, f.weight("embed/place", 1/math.Sqrt(float64(f.d)), f.d, dim))
 	if f.interest > 0 {
-		e = Add(e, MatMul(f.traits(place, media), f.weight("embed/traits", 1/math.Sqrt(float64(f.interest)), f.interest, dim)))
+		e = Add(e, MatMul(f.traits(place, media), f.weight("embed/traits", 1/math.Sqrt(float64(f.wide())), f.wide(), dim)))
 	}
 	return L2Normalize(e, -1)
 }

@@ -14,8 +14,19 @@ func Tensor(a batch.Array) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(a.F, a.Dims...)
 }
 
-// Floats copies a float32 output of a graph and returns the size of its last axis.
+// Floats copies a float32 output of a graph, frees it and returns the size of its
+// last axis.
 func Floats(t *tensors.Tensor) ([]float32, int) {
 	dims := t.Shape().Dimensions
-	return tensors.MustCopyFlatData[float32](t), dims[len(dims)-1]
+	out := tensors.MustCopyFlatData[float32](t)
+	t.MustFinalizeAll()
+	return out, dims[len(dims)-1]
+}
+
+// Free gives back the memory of inputs and outputs of graphs. It is the engine's, and
+// Go's collector, which sees handles only, would let it grow without need.
+func Free(list []any) {
+	for _, t := range list {
+		t.(*tensors.Tensor).MustFinalizeAll()
+	}
 }

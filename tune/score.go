@@ -87,6 +87,7 @@ func (s *scorer) Rank(ctx context.Context, requests []*poi.Request, dst [][]floa
 func (s *scorer) call(in []any) ([]*tensors.Tensor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer spacetime.Free(in)
 	return s.exec.Call(in...)
 }
 

@@ -86,7 +86,9 @@ func (t *Towers) Places(ctx context.Context) ([]float32, error) {
 				copy(shown[i*width:], t.a.Media.Row(from+i))
 			}
 		}
-		out, err := t.places.Call(tensors.FromFlatDataAndDimensions(ids, towerRows), tensors.FromFlatDataAndDimensions(shown, towerRows, width))
+		in := []any{tensors.FromFlatDataAndDimensions(ids, towerRows), tensors.FromFlatDataAndDimensions(shown, towerRows, width)}
+		out, err := t.places.Call(in...)
+		spacetime.Free(in)
 		if err != nil {
 			return nil, fmt.Errorf("%s: vectors of places from %d: %w", t.name, from, err)
 		}
@@ -112,6 +114,7 @@ func (t *Towers) Users(ctx context.Context, requests []*poi.Request) ([]float32,
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		res, err := t.users.Call(in...)
+		spacetime.Free(in)
 		if err != nil {
 			return fmt.Errorf("%s: vectors of users: %w", t.name, err)
 		}
