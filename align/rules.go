@@ -2,12 +2,9 @@ package align
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
-	"github.com/golang/geo/r1"
-	"github.com/golang/geo/s1"
 	"github.com/golang/geo/s2"
 
 	"github.com/whereto/whereto/geo"
@@ -68,19 +65,11 @@ func (a *Area) Contains(lat, lng float64) bool {
 	if a.Metres > 0 {
 		return geo.Metres(a.Lat, a.Lng, lat, lng) <= a.Metres
 	}
-	rect, point := a.rect(), rectOf(lat, lng, lat, lng)
+	rect, point := a.rect(), geo.Rect(lat, lng, lat, lng)
 	return rect.Lat.Contains(point.Lat.Lo) && rect.Lng.Contains(point.Lng.Lo)
 }
 
-func (a *Area) rect() s2.Rect { return rectOf(a.South, a.West, a.North, a.East) }
-
-func rectOf(south, west, north, east float64) s2.Rect {
-	rad := func(degrees float64) float64 { return degrees * (math.Pi / 180) }
-	if west == 180 && east == -180 {
-		east = 180 // the antimeridian alone, which an s1.Interval would take for empty
-	}
-	return s2.Rect{Lat: r1.Interval{Lo: rad(south), Hi: rad(north)}, Lng: s1.IntervalFromEndpoints(rad(west), rad(east))}
-}
+func (a *Area) rect() s2.Rect { return geo.Rect(a.South, a.West, a.North, a.East) }
 
 // overlaps reports whether two areas share a point; nil is everywhere.
 func (a *Area) overlaps(b *Area) bool {

@@ -15,7 +15,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
-	"github.com/whereto/whereto/run"
+	"github.com/whereto/whereto/file"
 )
 
 // Key names a cache entry by what was asked.
@@ -126,7 +126,7 @@ func (c *Cache) Put(k Key, kind Kind, value []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write the cache: %w", err)
 	}
-	return run.WriteFileAtomic(path, func(w io.Writer) error {
+	return file.Write(path, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})

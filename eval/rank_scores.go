@@ -8,8 +8,8 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 
+	"github.com/whereto/whereto/file"
 	"github.com/whereto/whereto/poi"
 )
 
@@ -166,20 +166,11 @@ func (s *RankScores) Write(w io.Writer) error {
 }
 
 // Save writes the scores to a file that appears whole or not at all.
-func (s *RankScores) Save(path string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
+func (s *RankScores) Save(path string) error {
+	if err := file.Write(path, s.Write); err != nil {
 		return fmt.Errorf("save rank scores: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("save rank scores to %s: %w", path, errors.Join(err, os.Remove(f.Name())))
-		}
-	}()
-	if err := errors.Join(s.Write(f), f.Sync(), f.Chmod(0o644), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return nil
 }
 
 // LoadRankScores reads what Save wrote.

@@ -9,8 +9,8 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 
+	"github.com/whereto/whereto/file"
 	"github.com/whereto/whereto/poi"
 )
 
@@ -127,31 +127,11 @@ func (ix *Index) appendPlace(b []byte, i int32, category map[string]uint64) []by
 
 // Save writes the index to a file, whole or not at all: a temporary file in the
 // same folder, flushed to disk, takes the name at the end.
-func (ix *Index) Save(path string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".index-*.tmp")
-	if err != nil {
-		return fmt.Errorf("saving index to %s: %w", path, err)
+func (ix *Index) Save(path string) error {
+	if err := file.Write(path, ix.Write); err != nil {
+		return fmt.Errorf("saving index: %w; the old file, if any, is as it was", err)
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("saving index to %s: %w; the old file, if any, is as it was", path, err)
-		}
-	}()
-	if err := ix.Write(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return nil
 }
 
 // Load reads an index that Save wrote. Errors: those of Read, and os.ErrNotExist

@@ -13,7 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/whereto/whereto/run"
+	"github.com/whereto/whereto/file"
 )
 
 // packs are the files that keep vectors of one encoder. A pack is
@@ -67,7 +67,7 @@ func (p *packs) load(put func(itemKey, []float32)) error {
 func (p *packs) write(keys []itemKey, vectors [][]float32) error {
 	data := encodePack(keys, vectors, p.dim)
 	name := hex.EncodeToString(data[len(data)-sha256.Size:][:16]) + packEnd
-	return run.WriteFileAtomic(filepath.Join(p.dir, name), func(w io.Writer) error {
+	return file.Write(filepath.Join(p.dir, name), func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})

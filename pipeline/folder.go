@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/whereto/whereto/file"
 	"github.com/whereto/whereto/poi"
 	"github.com/whereto/whereto/source"
 )
@@ -146,18 +147,10 @@ func writeFolder(dir string, fill func(tmp string) error) (err error) {
 	if err := os.Chmod(tmp, 0o755); err != nil { // MkdirTemp gives 0700
 		return fmt.Errorf("pipeline: write the folder %s: %w", dir, err)
 	}
-	if err := errors.Join(syncDir(tmp), os.Rename(tmp, dir), syncDir(parent)); err != nil {
+	if err := errors.Join(file.SyncDir(tmp), os.Rename(tmp, dir), file.SyncDir(parent)); err != nil {
 		return fmt.Errorf("pipeline: write the folder %s: %w", dir, err)
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // writeJSON writes and syncs an indented file inside a folder that is not public yet.

@@ -30,6 +30,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/whereto/whereto/file"
 	"github.com/whereto/whereto/run"
 )
 
@@ -79,7 +80,7 @@ func WriteFile(ctx context.Context, path string, dirs []string, opt Options) err
 	if err != nil {
 		return err
 	}
-	err = run.WriteFileAtomic(path, func(w io.Writer) error {
+	err = file.Write(path, func(w io.Writer) error {
 		return pages.ExecuteTemplate(w, "page.html", p)
 	})
 	if err != nil {

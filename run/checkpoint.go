@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/whereto/whereto/file"
 )
 
 // Names of the two checkpoints a run keeps, and of the files in each.
@@ -147,7 +149,7 @@ func swapDir(root, name, tmp string) error {
 	if err := os.Rename(tmp, place); err != nil {
 		return errors.Join(err, os.Rename(old, place))
 	}
-	if err := syncDir(root); err != nil {
+	if err := file.SyncDir(root); err != nil {
 		return err
 	}
 	return os.RemoveAll(old)

@@ -27,6 +27,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/whereto/whereto/file"
 )
 
 // Sentinel errors; wrapped with the path, the value and what to do.
@@ -110,7 +112,7 @@ func Create(dir string, meta Meta, recipe []byte) (*Run, error) {
 	if err := os.Rename(tmp, dir); err != nil {
 		return nil, fmt.Errorf("create run %s: %w", dir, err)
 	}
-	if err := syncDir(filepath.Dir(dir)); err != nil {
+	if err := file.SyncDir(filepath.Dir(dir)); err != nil {
 		return nil, fmt.Errorf("create run %s: %w", dir, err)
 	}
 	return &Run{dir: dir, meta: meta}, nil
@@ -242,4 +244,21 @@ func (r *Run) Close() error {
 	}
 	errs = append(errs, r.Unlock())
 	return errors.Join(errs...)
+}
+
+// writeFile writes data to path whole or not at all, through wrap unless that is nil.
+func writeFile(path string, data []byte, wrap func(io.Writer) io.Writer) error {
+	return writeStream(path, wrap, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+func writeStream(path string, wrap func(io.Writer) io.Writer, write func(io.Writer) error) error {
+	return file.Write(path, func(w io.Writer) error {
+		if wrap != nil {
+			w = wrap(w)
+		}
+		return write(w)
+	})
 }

@@ -59,15 +59,15 @@ func TestGoldenBytes(t *testing.T) {
 	}
 }
 
-// file builds a file of a header text and size bytes of data.
-func file(header string, size int) []byte {
+// tensorFile builds a file of a header text and size bytes of data.
+func tensorFile(header string, size int) []byte {
 	b := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
 	return append(append(b, header...), make([]byte, size)...)
 }
 
 func TestOpenTensorsRefuses(t *testing.T) {
 	ok := `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`
-	if _, err := OpenTensors(bytes.NewReader(file(ok, 8)), int64(len(file(ok, 8)))); err != nil {
+	if _, err := OpenTensors(bytes.NewReader(tensorFile(ok, 8)), int64(len(tensorFile(ok, 8)))); err != nil {
 		t.Fatalf("the good file: %v", err)
 	}
 	for name, data := range map[string][]byte{
@@ -75,26 +75,26 @@ func TestOpenTensorsRefuses(t *testing.T) {
 		"short":           {1, 2, 3},
 		"huge header":     append(bytes.Repeat([]byte{0xff}, 8), '{', '}'),
 		"header too long": binary.LittleEndian.AppendUint64(nil, 100),
-		"not json":        file("hello", 0),
-		"array":           file("[]", 0),
-		"cut json":        file(`{"a":`, 0),
-		"trailing":        file(ok+"{}", 8),
-		"twice":           file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8),
-		"two metadata":    file(`{"__metadata__":{},"__metadata__":{}}`, 0),
-		"metadata type":   file(`{"__metadata__":{"a":1}}`, 0),
-		"no name":         file(`{"":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, 8),
-		"type":            file(`{"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}}`, 8),
-		"unknown key":     file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}}`, 8),
-		"negative":        file(`{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}`, 8),
-		"overflow":        file(`{"a":{"dtype":"F32","shape":[4611686018427387905,4],"data_offsets":[0,16]}}`, 16),
-		"rank":            file(`{"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2],"data_offsets":[0,8]}}`, 8),
-		"size":            file(`{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}`, 8),
-		"hole":            file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8),
-		"overlap":         file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8),
-		"backwards":       file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}`, 8),
-		"data missing":    file(ok, 4),
-		"data left":       file(ok, 12),
-		"three offsets":   file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,9]}} `, 12),
+		"not json":        tensorFile("hello", 0),
+		"array":           tensorFile("[]", 0),
+		"cut json":        tensorFile(`{"a":`, 0),
+		"trailing":        tensorFile(ok+"{}", 8),
+		"twice":           tensorFile(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8),
+		"two metadata":    tensorFile(`{"__metadata__":{},"__metadata__":{}}`, 0),
+		"metadata type":   tensorFile(`{"__metadata__":{"a":1}}`, 0),
+		"no name":         tensorFile(`{"":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, 8),
+		"type":            tensorFile(`{"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}}`, 8),
+		"unknown key":     tensorFile(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}}`, 8),
+		"negative":        tensorFile(`{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}`, 8),
+		"overflow":        tensorFile(`{"a":{"dtype":"F32","shape":[4611686018427387905,4],"data_offsets":[0,16]}}`, 16),
+		"rank":            tensorFile(`{"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2],"data_offsets":[0,8]}}`, 8),
+		"size":            tensorFile(`{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}`, 8),
+		"hole":            tensorFile(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8),
+		"overlap":         tensorFile(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8),
+		"backwards":       tensorFile(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}`, 8),
+		"data missing":    tensorFile(ok, 4),
+		"data left":       tensorFile(ok, 12),
+		"three offsets":   tensorFile(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,9]}} `, 12),
 	} {
 		if _, err := OpenTensors(bytes.NewReader(data), int64(len(data))); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %v, want ErrCorrupt", name, err)
@@ -184,8 +184,8 @@ func TestReadIntoRefuses(t *testing.T) {
 // Whatever the bytes, the reader gives an error or tensors that tile the file.
 func FuzzOpenTensors(f *testing.F) {
 	f.Add([]byte(golden))
-	f.Add(file(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}`, 4))
-	f.Add(file(`{}`, 0))
+	f.Add(tensorFile(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}`, 4))
+	f.Add(tensorFile(`{}`, 0))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := OpenTensors(bytes.NewReader(data), int64(len(data)))
 		if err != nil {

@@ -8,10 +8,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
-	"path/filepath"
 	"strconv"
 
+	"github.com/whereto/whereto/file"
 	"github.com/whereto/whereto/poi"
 )
 
@@ -58,48 +57,19 @@ func WriteActions(path string, actions iter.Seq2[*poi.Action, error]) (n int, er
 // writeWhole writes a file that appears whole or not at all; fill returns how
 // many records it wrote, and none is an error.
 func writeWhole(path, records string, fill func(w io.Writer) (int, error)) (n int, err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return 0, fmt.Errorf("source: write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			tmp.Close()
-			os.Remove(tmp.Name())
+	err = file.Write(path, func(w io.Writer) error {
+		if n, err = fill(w); err != nil {
+			return fmt.Errorf("after %d %s: %w", n, records, err)
 		}
-	}()
-	if n, err = fill(tmp); err != nil {
-		return 0, fmt.Errorf("source: write %s after %d %s: %w", path, n, records, err)
-	}
-	if n == 0 {
-		return 0, fmt.Errorf("source: write %s: no %s: %w", path, records, poi.ErrEmpty)
-	}
-	if err = commit(tmp, path); err != nil {
-		return 0, fmt.Errorf("source: write %s: %w", path, err)
+		if n == 0 {
+			return fmt.Errorf("no %s: %w", records, poi.ErrEmpty)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("source: %w", err)
 	}
 	return n, nil
-}
-
-// commit makes a finished temporary file the file at path, durably.
-func commit(tmp *os.File, path string) error {
-	if err := tmp.Chmod(0o644); err != nil { // CreateTemp gives 0600
-		return err
-	}
-	if err := tmp.Sync(); err != nil {
-		return err
-	}
-	if err := tmp.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }
 
 // writeTo writes every action to w and flushes.

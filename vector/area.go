@@ -73,7 +73,7 @@ func (ix *Index) prepare(a *Area) (*geometry, error) {
 		if b.South > b.North {
 			return nil, fmt.Errorf("%w: box %+v: south is above north", poi.ErrBadInput, *b)
 		}
-		g.box = new(rectOf(b.South, b.West, b.North, b.East))
+		g.box = new(geo.Rect(b.South, b.West, b.North, b.East))
 		g.bounds = append(g.bounds, widen(*g.box))
 	}
 	if c := a.Circle; c != nil {
@@ -105,21 +105,13 @@ func (ix *Index) prepare(a *Area) (*geometry, error) {
 	return g, nil
 }
 
-func rectOf(south, west, north, east float64) s2.Rect {
-	rad := func(degrees float64) float64 { return degrees * (math.Pi / 180) }
-	if west == 180 && east == -180 {
-		east = 180 // the antimeridian alone, which an s1.Interval would take for empty
-	}
-	return s2.Rect{Lat: r1.Interval{Lo: rad(south), Hi: rad(north)}, Lng: s1.IntervalFromEndpoints(rad(west), rad(east))}
-}
-
 // holds reports whether the row stored at slot passes every condition.
 func (ix *Index) holds(g *geometry, slot int) bool {
 	if g.circle != nil && geo.Metres(g.circle.Lat, g.circle.Lng, ix.lat[slot], ix.lng[slot]) > g.circle.Metres {
 		return false
 	}
 	if g.box != nil {
-		p := rectOf(ix.lat[slot], ix.lng[slot], ix.lat[slot], ix.lng[slot])
+		p := geo.Rect(ix.lat[slot], ix.lng[slot], ix.lat[slot], ix.lng[slot])
 		if !g.box.Lat.Contains(p.Lat.Lo) || !g.box.Lng.Contains(p.Lng.Lo) {
 			return false
 		}
@@ -139,7 +131,7 @@ func (ix *Index) spans(a *Area, g *geometry) []span {
 	add := func(block int) {
 		id := ix.blocks[block]
 		b := ix.grid.Bounds(id)
-		rect := rectOf(b.South, b.West, b.North, b.East)
+		rect := geo.Rect(b.South, b.West, b.North, b.East)
 		for _, bound := range g.bounds {
 			if !bound.Intersects(rect) {
 				return

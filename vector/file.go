@@ -1,14 +1,13 @@
 package vector
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/whereto/whereto/file"
 	"github.com/whereto/whereto/poi"
 )
 
@@ -28,7 +27,7 @@ func (s *Set) Save(path string) error {
 	if err := s.Validate(); err != nil {
 		return fmt.Errorf("saving vectors to %s: %w", path, err)
 	}
-	if err := replace(path, write); err != nil {
+	if err := file.Write(path, write); err != nil {
 		return fmt.Errorf("saving vectors to %s: %w; the old file, if any, is as it was", path, err)
 	}
 	return nil
@@ -76,36 +75,4 @@ func Load(path string) (*Set, error) {
 		return nil, fmt.Errorf("loading vectors %s: %w", path, err)
 	}
 	return s, nil
-}
-
-// replace writes a temporary file in the same folder, flushes it to disk and gives
-// it the name.
-func replace(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".vectors-*.tmp")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close() // closed twice where the rename failed; that error says nothing
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := write(w); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/whereto/whereto/batch"
+	"github.com/whereto/whereto/file"
 	"github.com/whereto/whereto/run"
 	"github.com/whereto/whereto/training"
 )
@@ -178,7 +179,7 @@ func targetsOf(b training.Batch) int {
 
 // saveNPY writes an array as a NumPy file, format version 1.0.
 func saveNPY(path string, data any, dims []int) error {
-	return run.WriteFileAtomic(path, func(w io.Writer) error { return writeNPY(w, data, dims) })
+	return file.Write(path, func(w io.Writer) error { return writeNPY(w, data, dims) })
 }
 
 func writeNPY(w io.Writer, data any, dims []int) error {

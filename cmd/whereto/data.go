@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/whereto/whereto/file"
 	"github.com/whereto/whereto/pipeline"
-	"github.com/whereto/whereto/run"
 	"github.com/whereto/whereto/source"
 	"github.com/whereto/whereto/split"
 )
@@ -71,7 +71,7 @@ func describe(ctx context.Context, cfg pipeline.Config, rejects string, say pipe
 	}
 	var out *description
 	var readErr error
-	err := run.WriteFileAtomic(rejects, func(w io.Writer) error {
+	err := file.Write(rejects, func(w io.Writer) error {
 		out, readErr = describeTo(ctx, cfg, w, say)
 		return nil
 	})

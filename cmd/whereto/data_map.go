@@ -14,10 +14,10 @@ import (
 
 	"github.com/whereto/whereto/atlas"
 	"github.com/whereto/whereto/city"
+	"github.com/whereto/whereto/file"
 	"github.com/whereto/whereto/mobility"
 	"github.com/whereto/whereto/pipeline"
 	"github.com/whereto/whereto/poi"
-	"github.com/whereto/whereto/run"
 	"github.com/whereto/whereto/source"
 )
 
@@ -51,7 +51,7 @@ func newDataMapCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := run.WriteFileAtomic(out, func(w io.Writer) error { return atlas.Write(w, in) }); err != nil {
+			if err := file.Write(out, func(w io.Writer) error { return atlas.Write(w, in) }); err != nil {
 				return err
 			}
 			say("wrote " + out)

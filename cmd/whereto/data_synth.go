@@ -9,9 +9,9 @@ import (
 
 	"github.com/whereto/whereto/atlas"
 	"github.com/whereto/whereto/city"
+	"github.com/whereto/whereto/file"
 	"github.com/whereto/whereto/pipeline"
 	"github.com/whereto/whereto/poi"
-	"github.com/whereto/whereto/run"
 )
 
 func newDataSynthCmd() *cobra.Command {
@@ -86,7 +86,7 @@ func drawCity(cmd *cobra.Command, cfg city.Config, path string) error {
 	if err != nil {
 		return err
 	}
-	return run.WriteFileAtomic(path, func(w io.Writer) error { return atlas.Write(w, in) })
+	return file.Write(path, func(w io.Writer) error { return atlas.Write(w, in) })
 }
 
 // tellCity says what was written and what to do with it.

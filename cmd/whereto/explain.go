@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whereto/whereto/casebook"
+	"github.com/whereto/whereto/file"
 	"github.com/whereto/whereto/fit"
 	"github.com/whereto/whereto/poi"
 	"github.com/whereto/whereto/run"
@@ -129,7 +130,7 @@ func explain(cmd *cobra.Command, backend compute.Backend, dir string, ask *askin
 	if err != nil {
 		return nil, err
 	}
-	if err := run.WriteFileAtomic(ask.out, func(w io.Writer) error { return casebook.Write(w, *page) }); err != nil {
+	if err := file.Write(ask.out, func(w io.Writer) error { return casebook.Write(w, *page) }); err != nil {
 		return nil, err
 	}
 	say("wrote " + ask.out)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/whereto/whereto/file"
 	"github.com/whereto/whereto/index"
 	"github.com/whereto/whereto/pipeline"
 	"github.com/whereto/whereto/poi"
@@ -119,7 +120,7 @@ func newIndexExportCmd() *cobra.Command {
 			if out == "" {
 				return ix.WriteGeoJSON(cmd.OutOrStdout(), layers)
 			}
-			if err := run.WriteFileAtomic(out, func(w io.Writer) error { return ix.WriteGeoJSON(w, layers) }); err != nil {
+			if err := file.Write(out, func(w io.Writer) error { return ix.WriteGeoJSON(w, layers) }); err != nil {
 				return err
 			}
 			sayTo(cmd)("wrote " + out)
