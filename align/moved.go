@@ -1,16 +1,14 @@
 package align
 
 import (
-	"bufio"
 	"cmp"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/whereto/whereto/metric"
 	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/table"
 )
 
 // DefaultTop is how many places of a list Moved looks at.
@@ -178,8 +176,8 @@ func (m *Movement) caption() string {
 }
 
 // lines returns the head and the body of the table as cells, in percent and points.
-func (m *Movement) lines() [][]string {
-	out := [][]string{{"rule", "moments", "n", "before", "after", "change, points", "kept"}}
+func (m *Movement) table() *table.Table {
+	out := &table.Table{Caption: m.caption(), Left: 2, Head: []string{"rule", "moments", "n", "before", "after", "change, points", "kept"}}
 	for _, r := range m.Rules {
 		for _, part := range []struct {
 			name string
@@ -187,42 +185,16 @@ func (m *Movement) lines() [][]string {
 		}{{"of the rule", r.Inside}, {"of no rule", r.Outside}} {
 			cells := []string{cmp.Or(r.Rule, "all rules"), part.name, "0", "-", "-", "-", "-"}
 			if part.N > 0 {
-				cells = append(cells[:2], fmt.Sprint(part.N), percent(part.Before), percent(part.After), percent(part.Change), percent(part.Kept))
+				cells = append(cells[:2], fmt.Sprint(part.N), part.Before.Percent(), part.After.Percent(), part.Change.Percent(), part.Kept.Percent())
 			}
-			out = append(out, cells)
+			out.Body = append(out.Body, cells)
 		}
 	}
 	return out
 }
 
 // WriteText prints the movement aligned, for a terminal.
-func (m *Movement) WriteText(w io.Writer) error {
-	if _, err := fmt.Fprintln(w, m.caption()); err != nil {
-		return err
-	}
-	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, cells := range m.lines() {
-		fmt.Fprintln(out, strings.Join(cells, "\t")) // Flush returns the first error
-	}
-	return out.Flush()
-}
+func (m *Movement) WriteText(w io.Writer) error { return m.table().Text(w) }
 
 // WriteMarkdown prints the movement as a Markdown table.
-func (m *Movement) WriteMarkdown(w io.Writer) error {
-	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "%s\n\n", m.caption())
-	for i, cells := range m.lines() {
-		for c := range cells {
-			cells[c] = strings.ReplaceAll(cells[c], "|", `\|`)
-		}
-		fmt.Fprintf(out, "| %s |\n", strings.Join(cells, " | "))
-		if i == 0 {
-			fmt.Fprintln(out, "|---|---|---:|---:|---:|---:|---:|")
-		}
-	}
-	return out.Flush()
-}
-
-func percent(v metric.Interval) string {
-	return fmt.Sprintf("%.1f [%.1f, %.1f]", 100*v.Value, 100*v.Lo, 100*v.Hi)
-}
+func (m *Movement) WriteMarkdown(w io.Writer) error { return m.table().Markdown(w) }

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/whereto/whereto/metric"
 	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/table"
 )
 
 // Limits of Discovery: beyond them a table says nothing more.
@@ -217,19 +216,19 @@ func minus(a, b [][]float64) [][]float64 {
 }
 
 // lines returns the head and the body of the table as cells.
-func (t *DiscoveryTable) lines() [][]string {
+func (t *DiscoveryTable) table() *table.Table {
 	head := []string{"system", "k"}
 	for _, m := range t.Ms {
 		head = append(head, fmt.Sprintf("D(k, %d)", m))
 	}
-	out := [][]string{head}
+	out := &table.Table{Caption: t.caption(), Head: head}
 	add := func(name string, values [][]Value) {
 		for i, row := range values {
 			cells := []string{name, fmt.Sprint(t.Ks[i])}
 			for _, v := range row {
 				cells = append(cells, ranged(v))
 			}
-			out = append(out, cells)
+			out.Body = append(out.Body, cells)
 		}
 	}
 	for _, r := range t.Rows {
@@ -251,33 +250,10 @@ func (t *DiscoveryTable) caption() string {
 }
 
 // WriteText prints the table aligned, for a terminal.
-func (t *DiscoveryTable) WriteText(w io.Writer) error {
-	if _, err := fmt.Fprintln(w, t.caption()); err != nil {
-		return err
-	}
-	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, cells := range t.lines() {
-		fmt.Fprintln(out, strings.Join(cells, "\t")) // Flush returns the first error
-	}
-	return out.Flush()
-}
+func (t *DiscoveryTable) WriteText(w io.Writer) error { return t.table().Text(w) }
 
 // WriteMarkdown prints the table as Markdown.
-func (t *DiscoveryTable) WriteMarkdown(w io.Writer) error {
-	var b strings.Builder
-	b.WriteString(t.caption() + "\n\n")
-	for i, cells := range t.lines() {
-		for _, cell := range cells {
-			b.WriteString("| " + strings.ReplaceAll(cell, "|", `\|`) + " ")
-		}
-		b.WriteString("|\n")
-		if i == 0 {
-			b.WriteString("|---" + strings.Repeat("|---:", len(cells)-1) + "|\n")
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
+func (t *DiscoveryTable) WriteMarkdown(w io.Writer) error { return t.table().Markdown(w) }
 
 // WriteJSON prints the table as indented JSON.
 func (t *DiscoveryTable) WriteJSON(w io.Writer) error {

@@ -95,7 +95,7 @@ func TestListsAndHitRatesByHand(t *testing.T) {
 		t.Errorf("markdown\n%s", marked.String())
 	}
 	table.Rows = table.Rows[:1]
-	if head := table.table().head; !slices.Equal(head, []string{"system", "HR@1", "HR@2"}) {
+	if head := table.table().Head; !slices.Equal(head, []string{"system", "HR@1", "HR@2"}) {
 		t.Errorf("one system alone has columns %q", head)
 	}
 	if _, err := HitRates(Hunt{}, nil, nil, nil, Options{}); !errors.Is(err, poi.ErrEmpty) {

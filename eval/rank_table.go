@@ -4,13 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+
+	"github.com/whereto/whereto/table"
 )
 
 // WriteText prints the result as an aligned text table.
-func (r *RankResult) WriteText(w io.Writer) error { return r.table().text(w) }
+func (r *RankResult) WriteText(w io.Writer) error { return r.table().Text(w) }
 
 // WriteMarkdown prints the result as a Markdown table.
-func (r *RankResult) WriteMarkdown(w io.Writer) error { return r.table().markdown(w) }
+func (r *RankResult) WriteMarkdown(w io.Writer) error { return r.table().Markdown(w) }
 
 // WriteJSON prints the result as indented JSON.
 func (r *RankResult) WriteJSON(w io.Writer) error {
@@ -23,8 +25,8 @@ func (r *RankResult) WriteJSON(w io.Writer) error {
 }
 
 // table lays out the rows. Columns that no row has are left out.
-func (r *RankResult) table() *table {
-	t := &table{caption: r.caption(), head: []string{"ranker", "AUC", "GAUC", "HR@1", "NDCG@5"}}
+func (r *RankResult) table() *table.Table {
+	t := &table.Table{Caption: r.caption(), Head: []string{"ranker", "AUC", "GAUC", "HR@1", "NDCG@5"}}
 	var losses, known, unknown bool
 	for _, row := range r.Rows {
 		losses, known, unknown = losses || row.LogLoss != nil, known || row.Closed != nil, unknown || row.ClosedUnknown != nil
@@ -43,11 +45,11 @@ func (r *RankResult) table() *table {
 		optional[1].head = "AUC over " + r.Rows[0].Name
 	}
 	if r.Seeds > 1 {
-		t.head = append(t.head, "AUC sd of seeds")
+		t.Head = append(t.Head, "AUC sd of seeds")
 	}
 	for _, o := range optional {
 		if o.shown {
-			t.head = append(t.head, o.head)
+			t.Head = append(t.Head, o.head)
 		}
 	}
 	for i, row := range r.Rows {
@@ -72,7 +74,7 @@ func (r *RankResult) table() *table {
 			}
 			cells = append(cells, cell)
 		}
-		t.body = append(t.body, cells)
+		t.Body = append(t.Body, cells)
 	}
 	return t
 }

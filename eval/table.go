@@ -9,9 +9,9 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/table"
 )
 
 // ErrMixed is returned for results that must not share a table.
@@ -26,33 +26,7 @@ func WriteTable(w io.Writer, results []*Result) error {
 	if err != nil {
 		return err
 	}
-	return t.text(w)
-}
-
-// text prints the table with aligned columns.
-func (t *table) text(w io.Writer) error {
-	widths := make([]int, len(t.head))
-	for _, line := range append([][]string{t.head}, t.body...) {
-		for c, cell := range line {
-			widths[c] = max(widths[c], utf8.RuneCountInString(cell))
-		}
-	}
-	out := bufio.NewWriter(w)
-	fmt.Fprintln(out, t.caption)
-	for _, line := range append([][]string{t.head}, t.body...) {
-		var b strings.Builder
-		for c, cell := range line {
-			pad := strings.Repeat(" ", widths[c]-utf8.RuneCountInString(cell))
-			switch {
-			case c == 0:
-				b.WriteString(cell + pad)
-			default:
-				b.WriteString("  " + pad + cell)
-			}
-		}
-		fmt.Fprintln(out, strings.TrimRight(b.String(), " "))
-	}
-	return out.Flush()
+	return t.Text(w)
 }
 
 // WriteMarkdown prints what WriteTable does as a Markdown table.
@@ -61,25 +35,7 @@ func WriteMarkdown(w io.Writer, results []*Result) error {
 	if err != nil {
 		return err
 	}
-	return t.markdown(w)
-}
-
-// markdown prints the table as Markdown.
-func (t *table) markdown(w io.Writer) error {
-	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "%s\n\n", t.caption)
-	line := func(cells []string) {
-		for _, cell := range cells {
-			fmt.Fprintf(out, "| %s ", strings.ReplaceAll(cell, "|", `\|`))
-		}
-		fmt.Fprintln(out, "|")
-	}
-	line(t.head)
-	fmt.Fprintln(out, "|---"+strings.Repeat("|---:", len(t.head)-1)+"|")
-	for _, cells := range t.body {
-		line(cells)
-	}
-	return out.Flush()
+	return t.Markdown(w)
 }
 
 // WriteJSON prints one result as indented JSON (docs: `eval -o json`).
@@ -105,13 +61,7 @@ func WritePredictions(w io.Writer, preds []Prediction) error {
 	return out.Flush()
 }
 
-type table struct {
-	caption string
-	head    []string
-	body    [][]string
-}
-
-func newTable(results []*Result) (*table, error) {
+func newTable(results []*Result) (*table.Table, error) {
 	if len(results) == 0 {
 		return nil, fmt.Errorf("table: %w: no results", poi.ErrEmpty)
 	}
@@ -128,10 +78,10 @@ func newTable(results []*Result) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &table{caption: caption(results, floors), head: []string{"scorer", "Acc@1", "Acc@5", "Acc@10", "MRR", "return Acc@1", "discovery Acc@10", "among new Acc@10", "km P50"}}
+	t := &table.Table{Caption: caption(results, floors), Head: []string{"scorer", "Acc@1", "Acc@5", "Acc@10", "MRR", "return Acc@1", "discovery Acc@10", "among new Acc@10", "km P50"}}
 	paired := mains == 1 && len(floors) > 0
 	if paired {
-		t.head = append(t.head, "behind by, Acc@1", "behind by, among new Acc@10")
+		t.Head = append(t.Head, "behind by, Acc@1", "behind by, among new Acc@10")
 	}
 	for _, r := range results {
 		if r.Name == "" {
@@ -145,14 +95,14 @@ func newTable(results []*Result) (*table, error) {
 		if paired {
 			cells = append(cells, "", "")
 		}
-		t.body = append(t.body, cells)
+		t.Body = append(t.Body, cells)
 	}
 	for _, f := range floors {
 		cells := cellsOf(f.name, f.row)
 		if paired {
 			cells = append(cells, ranged(f.row.Paired), pairedFresh(f.row))
 		}
-		t.body = append(t.body, cells)
+		t.Body = append(t.Body, cells)
 	}
 	return t, nil
 }

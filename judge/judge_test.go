@@ -210,7 +210,7 @@ func TestTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	for where, want := range map[string]string{
-		text.String():     "truth  system  100.0 [100.0, 100.0]  0.0 [0.0, 0.0]  0.0 [0.0, 0.0]  100.0 [100.0, 100.0]  0\n",
+		text.String():     "truth  system  100.0 [100.0, 100.0]  0.0 [0.0, 0.0]  0.0 [0.0, 0.0]  100.0 [100.0, 100.0]       0\n",
 		markdown.String(): "| truth | POI | 100.0 [100.0, 100.0] | 0.0 [0.0, 0.0] | 0.0 [0.0, 0.0] | 100.0 [100.0, 100.0] | 0 |\n",
 		json.String():     `"system": "win"`,
 	} {

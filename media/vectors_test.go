@@ -267,3 +267,17 @@ func FuzzDecodePack(f *testing.F) {
 		}
 	})
 }
+
+// Columns are centred and get one spread, at which rows have length one on average;
+// what never varies says nothing.
+func TestStandardize(t *testing.T) {
+	m := &Matrix{Dim: 3, Data: []float32{1, 5, 0.1, 3, 5, 0.3, 5, 5, 0.2, 7, 5, 0.2}}
+	m.Standardize()
+	a, b := float32(1/math.Sqrt(5*3)), float32(math.Sqrt(2.0/3)) // deviations are sqrt 5 and sqrt 0.005
+	want := []float32{-3 * a, 0, -b, -a, 0, b, a, 0, 0, 3 * a, 0, 0}
+	for i, x := range m.Data {
+		if math.Abs(float64(x-want[i])) > 1e-5 {
+			t.Fatalf("%v, want %v", m.Data, want)
+		}
+	}
+}

@@ -15,7 +15,14 @@ const maxResamples = 1_000_000
 
 // Interval is a mean with its 95 % percentile bootstrap interval.
 type Interval struct {
-	Value, Lo, Hi float64
+	Value float64 `json:"value"`
+	Lo    float64 `json:"lo"`
+	Hi    float64 `json:"hi"`
+}
+
+// Percent prints a share in percent with its interval.
+func (v Interval) Percent() string {
+	return fmt.Sprintf("%.1f [%.1f, %.1f]", 100*v.Value, 100*v.Lo, 100*v.Hi)
 }
 
 // Bootstrap says how to draw resamples. Equal settings and an equal number of
