@@ -197,7 +197,7 @@ func TestDiscoveryTables(t *testing.T) {
 	if err := errors.Join(table.WriteText(&text), table.WriteMarkdown(&markdown), table.WriteJSON(&js)); err != nil {
 		t.Fatal(err)
 	}
-	if want := caption + `system          k  D(k, 1)               D(k, 2)
+	if want := caption + `system          k               D(k, 1)               D(k, 2)
 ours            2  .5000 [.5000, .5000]  .0000 [.0000, .0000]
 ours            4  .7500 [.7500, .7500]  .5000 [.5000, .5000]
 a|b             2  .5000 [.5000, .5000]  .0000 [.0000, .0000]
