@@ -248,9 +248,9 @@ func TestImportLeavesNothingHalf(t *testing.T) {
 	})
 }
 
-func TestSynth(t *testing.T) {
+func TestWriteCityCountsItsFiles(t *testing.T) {
 	cfg, dir := smallCity(), filepath.Join(t.TempDir(), "city")
-	actions, places, err := pipeline.Synth(t.Context(), cfg.City, dir, nil)
+	card, err := pipeline.WriteCity(t.Context(), cfg.City, dir, pipeline.CityOptions{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,17 +261,17 @@ func TestSynth(t *testing.T) {
 	if err != nil || json.Unmarshal(text, &fc) != nil {
 		t.Fatalf("places %.100s, error %v", text, err)
 	}
-	if len(fc.Features) != places || places < 200 || fc.Features[0].Properties["poi"] == "" {
-		t.Errorf("%d features for %d places", len(fc.Features), places)
+	if len(fc.Features) != card.POIs || card.POIs < 200 || fc.Features[0].Properties["poi"] == "" {
+		t.Errorf("%d features for %d places", len(fc.Features), card.POIs)
 	}
 	cfg.Paths = []string{dir}
 	log, err := pipeline.Read(t.Context(), cfg, nil, nil)
-	if err != nil || len(log.Actions) != actions {
-		t.Errorf("read %d of %d actions, error %v", len(log.Actions), actions, err)
+	if err != nil || len(log.Actions) != card.Actions {
+		t.Errorf("read %d of %d actions, error %v", len(log.Actions), card.Actions, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := pipeline.Synth(ctx, cfg.City, filepath.Join(t.TempDir(), "x"), nil); !errors.Is(err, context.Canceled) {
+	if _, err := pipeline.WriteCity(ctx, cfg.City, filepath.Join(t.TempDir(), "x"), pipeline.CityOptions{}, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
 	}
 }

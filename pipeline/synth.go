@@ -44,15 +44,6 @@ type CityCard struct {
 	City map[string]any `json:"city"`
 }
 
-// Synth is WriteCity with images, for callers that need the counts only.
-func Synth(ctx context.Context, cfg city.Config, dir string, progress Progress) (actions, places int, err error) {
-	card, err := WriteCity(ctx, cfg, dir, CityOptions{}, progress)
-	if err != nil {
-		return 0, 0, err
-	}
-	return card.Actions, card.POIs, nil
-}
-
 // WriteCity writes the simulated city as a data folder: actions, profiles, places
 // with their details, impressions if the city makes any, the card, and the places
 // as GeoJSON to look at. Reading the folder gives what the city itself gives.

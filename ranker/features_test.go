@@ -379,7 +379,7 @@ func TestNewRejects(t *testing.T) {
 }
 
 func TestConfigValidate(t *testing.T) {
-	if err := errors.Join(Default().Validate(), Training().Check()); err != nil {
+	if err := Default().Validate(); err != nil {
 		t.Error(err)
 	}
 	for name, change := range map[string]func(c *Config){

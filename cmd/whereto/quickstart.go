@@ -133,7 +133,7 @@ func writeCity(cmd *cobra.Command, t *fit.Trained) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
-	_, _, err := pipeline.Synth(cmd.Context(), t.Recipe.Data.City, dir, sayTo(cmd))
+	_, err := pipeline.WriteCity(cmd.Context(), t.Recipe.Data.City, dir, pipeline.CityOptions{}, sayTo(cmd))
 	return err
 }
 
