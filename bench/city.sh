@@ -41,8 +41,8 @@ for s in $seeds; do
   if has rows; then
     tune embed city-embed embed "$s" "${plain[@]}"
     tune rank city-rank rank "$s" "${plain[@]}"
-    tune embed city-embed embed-scratch "$s" "${plain[@]}" --set tune.scratch=true
-    tune rank city-rank rank-scratch "$s" "${plain[@]}" --set tune.scratch=true
+    tune embed city-embed embed-scratch "$s" --set tune.scratch=true
+    tune rank city-rank rank-scratch "$s" --set tune.scratch=true
     tune align city-align sdpo "$s" --set tune.loss=sdpo
     tune align city-align meals "$s" --set preferences.rules="$(dirname "$0")/meals.yaml"
     tune base city-base base "$s"
@@ -71,7 +71,7 @@ table() { local file=$1; shift; echo; echo "== $file"; "$w" "$@" -o markdown | t
 
 if has rows; then
   table ranking eval --on impressions $(runs base base+E base+G base+both)
-  table stages eval --on impressions $(runs embed-scratch embed embed-media rank-scratch rank rank-media pre)
+  table stages eval --on impressions $(runs embed-media embed-scratch embed rank-media rank-scratch rank pre)
   table alignment eval --on lists $(runs pre dpo sdpo) --judge city
   table meals eval --on lists $(runs pre meals) --rules "$(dirname "$0")/meals.yaml"
 fi
