@@ -23,12 +23,12 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
-	"html/template"
 	"io"
 
 	"github.com/whereto/whereto/geo"
 	"github.com/whereto/whereto/mobility"
 	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/sheet"
 )
 
 // Limits of a page; what is beyond them is sampled or refused.
@@ -116,7 +116,7 @@ type Card struct {
 //go:embed *.html
 var files embed.FS
 
-var pages = template.Must(template.ParseFS(files, "*.html"))
+var pages = sheet.Parse(files)
 
 // Write writes the page.
 func Write(w io.Writer, in Input) error {

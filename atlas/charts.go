@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/whereto/whereto/mobility"
+	"github.com/whereto/whereto/sheet"
 )
 
 // gapMarks are the seconds marked on an axis of time; hourMarks the hours.
@@ -38,7 +39,7 @@ func lawFigures(in *Input) []*figure {
 		}
 		return all
 	}
-	numbers := func(x float64) string { return trim(x, 3) }
+	numbers := func(x float64) string { return sheet.Trim(x, 3) }
 	logs := func(label func(float64) string) scale { return scale{log: true, label: label} }
 	km := func(d func(*mobility.Laws) *mobility.Dist) func(*mobility.Laws) []mobility.Point {
 		return func(l *mobility.Laws) []mobility.Point {
@@ -53,21 +54,21 @@ func lawFigures(in *Input) []*figure {
 		}
 	}
 	return []*figure{
-		lines("trips", "Trip lengths", "Share of trips per kilometre of length. "+fitWords(in), "distance", logs(distance), logs(numbers),
+		lines("trips", "Trip lengths", "Share of trips per kilometre of length. "+fitWords(in), "distance", logs(sheet.Distance), logs(numbers),
 			curve(km(func(l *mobility.Laws) *mobility.Dist { return l.Trip }))),
-		lines("gyration", "Radius of gyration", "Share of people per kilometre.", "radius", logs(distance), logs(numbers),
+		lines("gyration", "Radius of gyration", "Share of people per kilometre.", "radius", logs(sheet.Distance), logs(numbers),
 			curve(km(func(l *mobility.Laws) *mobility.Dist { return l.Gyration }))),
-		lines("visits", "Stays per person", "Share of people with at least so many.", "stays", logs(short), scale{label: percent, zero: true},
+		lines("visits", "Stays per person", "Share of people with at least so many.", "stays", logs(short), scale{label: sheet.Percent, zero: true},
 			curve(func(l *mobility.Laws) []mobility.Point { return l.Visits.Tail() })),
 		lines("popularity", "Popularity of places", popularityWords(in), "rank of the place", logs(short), logs(short),
 			curve(func(l *mobility.Laws) []mobility.Point { return l.Ranked })),
-		lines("rank", "A person's places", "Mean share of stays at a person's first, second and further place.", "rank of the place", logs(short), logs(percent),
+		lines("rank", "A person's places", "Mean share of stays at a person's first, second and further place.", "rank of the place", logs(short), logs(sheet.Percent),
 			curve(rankPoints)),
 		lines("explore", "Exploration", "Mean number of different places after so many stays.", "stays", logs(short), logs(short),
 			curve(func(l *mobility.Laws) []mobility.Point { return l.Explore })),
-		lines("gaps", "Time between stays", "Share of gaps at least so long.", "time", scale{log: true, label: period, at: gapMarks}, scale{label: percent, zero: true},
+		lines("gaps", "Time between stays", "Share of gaps at least so long.", "time", scale{log: true, label: period, at: gapMarks}, scale{label: sheet.Percent, zero: true},
 			curve(func(l *mobility.Laws) []mobility.Point { return l.Gap.Tail() })),
-		lines("entropy", "Entropy", "Share of people with at least so many bits in how they divide their stays over places.", "bits", scale{label: numbers, zero: true}, scale{label: percent, zero: true},
+		lines("entropy", "Entropy", "Share of people with at least so many bits in how they divide their stays over places.", "bits", scale{label: numbers, zero: true}, scale{label: sheet.Percent, zero: true},
 			curve(func(l *mobility.Laws) []mobility.Point { return l.Entropy.Tail() })),
 	}
 }
@@ -77,12 +78,12 @@ func fitWords(in *Input) string {
 	if f.N == 0 {
 		return "Too few trips for a fit."
 	}
-	return fmt.Sprintf("Fitted to (x + %s) to the power of %s with a cut-off at %s.", distance(f.X0), trim(-f.Beta, 3), distance(f.Cut))
+	return fmt.Sprintf("Fitted to (x + %s) to the power of %s with a cut-off at %s.", sheet.Distance(f.X0), sheet.Trim(-f.Beta, 3), sheet.Distance(f.Cut))
 }
 
 func popularityWords(in *Input) string {
 	return fmt.Sprintf("Stays by rank; the top 1 %% of places have %s of the stays, and stays fall as rank to the power of %s.",
-		percent(in.Laws.TopShare), trim(in.Laws.PopularitySlope, 2))
+		sheet.Percent(in.Laws.TopShare), sheet.Trim(in.Laws.PopularitySlope, 2))
 }
 
 func rankPoints(l *mobility.Laws) []mobility.Point {
@@ -105,24 +106,24 @@ func weekFigure(id string, l *mobility.Laws) *figure {
 	f.Table = &grid{Head: []string{"", "night", "morning", "afternoon", "evening"}}
 	for row := range 7 {
 		day := (row + 1) % 7 // Monday first
-		y := px(top + row*high)
+		y := sheet.Px(top + row*high)
 		f.Texts = append(f.Texts, text{X: left - 8, Y: y + 15, Anchor: "end", Text: dayNames[day]})
 		var parts [4]int64
 		for hour, n := range l.Rhythm[day] {
 			parts[partOf(hour)] += n
 			ink := fmt.Sprintf("%.2f", .04+.96*float64(n)/float64(most))
-			f.Bars = append(f.Bars, box{X: px(left + hour*wide + 1), Y: y + 1, W: wide - 2, H: high - 2, Class: "heat", Ink: ink})
-			f.Hits = append(f.Hits, box{X: px(left + hour*wide), Y: y, W: wide, H: high,
-				Tip: fmt.Sprintf("%s %d to %d: %s stays, %s", dayNames[day], hour, hour+1, count(n), percent(float64(n)/float64(l.Stays)))})
+			f.Bars = append(f.Bars, box{X: sheet.Px(left + hour*wide + 1), Y: y + 1, W: wide - 2, H: high - 2, Class: "heat", Ink: ink})
+			f.Hits = append(f.Hits, box{X: sheet.Px(left + hour*wide), Y: y, W: wide, H: high,
+				Tip: fmt.Sprintf("%s %d to %d: %s stays, %s", dayNames[day], hour, hour+1, sheet.Count(n), sheet.Percent(float64(n)/float64(l.Stays)))})
 		}
 		line := []string{dayNames[day]}
 		for _, n := range parts {
-			line = append(line, count(n))
+			line = append(line, sheet.Count(n))
 		}
 		f.Table.Rows = append(f.Table.Rows, line)
 	}
 	for hour := 0; hour < 24; hour += 3 {
-		f.Texts = append(f.Texts, text{X: px(left + hour*wide + wide/2), Y: px(top + 7*high + 18), Anchor: "middle", Text: fmt.Sprintf("%02d", hour)})
+		f.Texts = append(f.Texts, text{X: sheet.Px(left + hour*wide + wide/2), Y: sheet.Px(top + 7*high + 18), Anchor: "middle", Text: fmt.Sprintf("%02d", hour)})
 	}
 	return f
 }
@@ -145,7 +146,7 @@ func hoursFigure(in *Input) *figure {
 		all = append(all, s)
 	}
 	return lines("hours", "Hours of the day", "Share of all stays by local hour.", "local hour",
-		scale{label: whole, at: hourMarks}, scale{label: percent, zero: true}, all)
+		scale{label: whole, at: hourMarks}, scale{label: sheet.Percent, zero: true}, all)
 }
 
 // palette gives category groups their colours: s1 to s8 for those with the most
@@ -188,7 +189,7 @@ func (p palette) legend() []path {
 func mixFigure(in *Input, p palette) *figure {
 	f := &figure{ID: "mix", Title: "What people do by hour", Lead: "Share of the stays of an hour by category group.", Legend: p.legend()}
 	x, y := f.frame(chartWidth, chartHeight, 0, 23, 0, 1)
-	f.XTicks, f.YTicks, f.XLabel = scale{label: whole, at: hourMarks}.marks(x, 8), y.ticks(4, percent), "local hour"
+	f.XTicks, f.YTicks, f.XLabel = scale{label: whole, at: hourMarks}.marks(x, 8), y.Ticks(4, sheet.Percent), "local hour"
 	var hourly [24]float64
 	shares := map[string][24]float64{} // by class
 	for _, group := range slices.Sorted(maps.Keys(in.Laws.Mix)) {
@@ -207,13 +208,13 @@ func mixFigure(in *Input, p palette) *figure {
 		var share [24]float64
 		for hour := range 24 {
 			share[hour] = shares[entry.Class][hour] / max(hourly[hour], 1)
-			back = append(back, fmt.Sprintf("%v %v", x.at(float64(hour)), y.at(below[hour])))
+			back = append(back, fmt.Sprintf("%v %v", x.At(float64(hour)), y.At(below[hour])))
 			below[hour] += share[hour]
-			there = append(there, fmt.Sprintf("%v %v", x.at(float64(hour)), y.at(below[hour])))
+			there = append(there, fmt.Sprintf("%v %v", x.At(float64(hour)), y.At(below[hour])))
 		}
 		slices.Reverse(back)
 		f.Areas = append(f.Areas, path{Class: entry.Class, D: "M" + strings.Join(append(there, back...), "L") + "Z"})
-		f.Table.Rows = append(f.Table.Rows, []string{entry.Label, percent(share[3]), percent(share[8]), percent(share[12]), percent(share[16]), percent(share[20])})
+		f.Table.Rows = append(f.Table.Rows, []string{entry.Label, sheet.Percent(share[3]), sheet.Percent(share[8]), sheet.Percent(share[12]), sheet.Percent(share[16]), sheet.Percent(share[20])})
 	}
 	return f
 }

@@ -3,6 +3,8 @@ package atlas
 import (
 	"fmt"
 	"strings"
+
+	"github.com/whereto/whereto/sheet"
 )
 
 // least is how many shown places a bar or a dot of the impressions needs.
@@ -26,12 +28,12 @@ func feedTiles(f *Feed) []tile {
 		return nil
 	}
 	tiles := []tile{
-		{"requests", count(f.Requests), fmt.Sprintf("%s places each", trim(ratio(f.Options, f.Requests), 3))},
-		{"click rate", percent(ratio(f.Clicks, f.Options)), fmt.Sprintf("%s clicks on %s places", count(f.Clicks), count(f.Options))},
-		{"without a click", percent(ratio(f.NoClick, f.Requests)), fmt.Sprintf("all clicked: %s", percent(ratio(f.AllClicked, f.Requests)))},
+		{"requests", sheet.Count(f.Requests), fmt.Sprintf("%s places each", sheet.Trim(ratio(f.Options, f.Requests), 3))},
+		{"click rate", sheet.Percent(ratio(f.Clicks, f.Options)), fmt.Sprintf("%s clicks on %s places", sheet.Count(f.Clicks), sheet.Count(f.Options))},
+		{"without a click", sheet.Percent(ratio(f.NoClick, f.Requests)), fmt.Sprintf("all clicked: %s", sheet.Percent(ratio(f.AllClicked, f.Requests)))},
 	}
 	if click, relevance, ok := f.BayesAUC(); ok {
-		tiles = append(tiles, tile{"best possible AUC", trim(click, 4), fmt.Sprintf("%s without the position", trim(relevance, 4))})
+		tiles = append(tiles, tile{"best possible AUC", sheet.Trim(click, 4), fmt.Sprintf("%s without the position", sheet.Trim(relevance, 4))})
 	}
 	return tiles
 }
@@ -56,7 +58,7 @@ func positionFigure(f *Feed) *figure {
 		all = append(all, relevance)
 		lead += " The distance between the lines is the position bias."
 	}
-	return lines("positions", "Clicks by position", lead, "position in the list", scale{label: whole, at: positionMarks}, scale{label: percent, zero: true}, all)
+	return lines("positions", "Clicks by position", lead, "position in the list", scale{label: whole, at: positionMarks}, scale{label: sheet.Percent, zero: true}, all)
 }
 
 // hourFigure draws the click rate by local hour.
@@ -68,7 +70,7 @@ func hourFigure(f *Feed) *figure {
 		}
 	}
 	return lines("feedhours", "Clicks by hour", "Share of shown places that were clicked, by local hour of the request.", "local hour",
-		scale{label: whole, at: hourMarks}, scale{label: percent, zero: true}, []series{clicks})
+		scale{label: whole, at: hourMarks}, scale{label: sheet.Percent, zero: true}, []series{clicks})
 }
 
 // demandFigure draws when people ask.
@@ -78,13 +80,13 @@ func demandFigure(f *Feed) *figure {
 		asked.x, asked.y = append(asked.x, float64(hour)), append(asked.y, ratio(c.Shown, f.Options))
 	}
 	return lines("demand", "Requests by hour", "Share of all shown places, by local hour of the request.", "local hour",
-		scale{label: whole, at: hourMarks}, scale{label: percent, zero: true}, []series{asked})
+		scale{label: whole, at: hourMarks}, scale{label: sheet.Percent, zero: true}, []series{asked})
 }
 
 // positionMarks are the positions marked on an axis.
 var positionMarks = []float64{1, 5, 10, 15, 20}
 
-func whole(x float64) string { return trim(x, 2) }
+func whole(x float64) string { return sheet.Trim(x, 2) }
 
 // calibrationFigure holds what was clicked against the true probability; nil if
 // that is unknown.
@@ -102,7 +104,7 @@ func calibrationFigure(f *Feed) *figure {
 		return nil
 	}
 	return lines("calibration", "True probability and clicks", fmt.Sprintf("Twentieths of the true click probability with %d places and more.", least),
-		"true probability of a click", scale{label: percent, zero: true}, scale{label: percent, zero: true}, []series{ideal, got})
+		"true probability of a click", scale{label: sheet.Percent, zero: true}, scale{label: sheet.Percent, zero: true}, []series{ideal, got})
 }
 
 // feedNote says why there is no block of impressions.

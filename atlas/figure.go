@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/whereto/whereto/sheet"
 )
 
 // Size of a chart in user units. Text is 12 units high there, so a chart of this
@@ -22,10 +24,10 @@ type figure struct {
 	Small     bool   // one of several in a row
 	Map       bool
 
-	W, H                     px
-	Left, Right, Top, Bottom px
+	W, H                     sheet.Px
+	Left, Right, Top, Bottom sheet.Px
 	XLabel                   string
-	XTicks, YTicks           []tick
+	XTicks, YTicks           []sheet.Tick
 	Areas                    []path
 	Bars                     []box
 	Paths                    []path
@@ -41,18 +43,18 @@ type path struct{ Class, D, Label string }
 
 // box is a rectangle. Tip is its tooltip, Ink its opacity.
 type box struct {
-	X, Y, W, H px
+	X, Y, W, H sheet.Px
 	Class, Tip string
 	Ink        string
 }
 
 type dot struct {
-	X, Y, R px
+	X, Y, R sheet.Px
 	Class   string
 }
 
 type text struct {
-	X, Y                px
+	X, Y                sheet.Px
 	Anchor, Class, Text string
 }
 
@@ -78,12 +80,12 @@ type scale struct {
 }
 
 // frame sets the plotting area and returns both axes over the given values.
-func (f *figure) frame(width, height, xlo, xhi, ylo, yhi float64) (x, y axis) {
+func (f *figure) frame(width, height, xlo, xhi, ylo, yhi float64) (x, y sheet.Axis) {
 	const left, right, top, bottom = 54, 14, 12, 44
-	f.W, f.H = px(width), px(height)
-	f.Left, f.Right, f.Top, f.Bottom = left, px(width-right), top, px(height-bottom)
-	x = axis{lo: xlo, hi: xhi, from: left, to: width - right}
-	y = axis{lo: ylo, hi: yhi, from: height - bottom, to: top}
+	f.W, f.H = sheet.Px(width), sheet.Px(height)
+	f.Left, f.Right, f.Top, f.Bottom = left, sheet.Px(width-right), top, sheet.Px(height-bottom)
+	x = sheet.Axis{Lo: xlo, Hi: xhi, From: left, To: width - right}
+	y = sheet.Axis{Lo: ylo, Hi: yhi, From: height - bottom, To: top}
 	return x, y
 }
 
@@ -124,7 +126,7 @@ func lines(id, title, lead, xlabel string, sx, sy scale, all []series) *figure {
 		return f
 	}
 	x, y := f.frame(chartWidth, chartHeight, xlo, xhi, ylo, yhi)
-	x.log, y.log = sx.log, sy.log
+	x.Log, y.Log = sx.log, sy.log
 	f.XTicks, f.YTicks = sx.marks(x, 6), sy.marks(y, 5)
 	f.Table = &grid{Head: []string{"", xlabel, "value"}}
 	for _, s := range all {
@@ -137,7 +139,7 @@ func lines(id, title, lead, xlabel string, sx, sy scale, all []series) *figure {
 			if sx.log && s.x[i] <= 0 || sy.log && s.y[i] <= 0 {
 				continue
 			}
-			at, to := x.at(s.x[i]), y.at(s.y[i])
+			at, to := x.At(s.x[i]), y.At(s.y[i])
 			fmt.Fprintf(&d, "%s%v %v", pen, at, to)
 			pen = "L"
 			if s.dots {
@@ -153,20 +155,20 @@ func lines(id, title, lead, xlabel string, sx, sy scale, all []series) *figure {
 	return f
 }
 
-func (s scale) marks(a axis, want int) []tick {
+func (s scale) marks(a sheet.Axis, want int) []sheet.Tick {
 	if s.at != nil {
-		var out []tick
+		var out []sheet.Tick
 		for _, v := range s.at {
-			if v >= a.lo && v <= a.hi {
-				out = append(out, tick{a.at(v), s.label(v)})
+			if v >= a.Lo && v <= a.Hi {
+				out = append(out, sheet.Tick{At: a.At(v), Label: s.label(v)})
 			}
 		}
 		return out
 	}
 	if s.log {
-		return a.decades(s.label)
+		return a.Decades(s.label)
 	}
-	return a.ticks(want, s.label)
+	return a.Ticks(want, s.label)
 }
 
 // thin keeps at most n points of a curve, the first and the last among them,

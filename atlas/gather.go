@@ -10,6 +10,7 @@ import (
 
 	"github.com/whereto/whereto/mobility"
 	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/sheet"
 )
 
 const (
@@ -150,10 +151,10 @@ func (g *Gather) Input() (Input, error) {
 	var kinds []string
 	total := 0
 	for _, kind := range byCount(g.types) {
-		kinds = append(kinds, fmt.Sprintf("%s %s", kind, count(g.types[kind])))
+		kinds = append(kinds, fmt.Sprintf("%s %s", kind, sheet.Count(g.types[kind])))
 		total += g.types[kind]
 	}
-	in.Facts = []Fact{{"people looked at", count(g.users)}, {"actions", count(total)}, {"by type", strings.Join(kinds, ", ")}}
+	in.Facts = []Fact{{"people looked at", sheet.Count(g.users)}, {"actions", sheet.Count(total)}, {"by type", strings.Join(kinds, ", ")}}
 	return in, nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/whereto/whereto/geo"
 	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/sheet"
 )
 
 const (
@@ -45,27 +46,27 @@ func around(places []poi.Place, t Town, width float64) view {
 }
 
 // place returns the position of a point, ok if it lies inside.
-func (v view) place(lat, lng float64) (x, y px, ok bool) {
+func (v view) place(lat, lng float64) (x, y sheet.Px, ok bool) {
 	east := math.Mod(lng-v.lng+540, 360) - 180
 	kx := east * kmPerDegree * math.Max(math.Cos(v.lat*math.Pi/180), .01)
 	ky := (lat - v.lat) * kmPerDegree
 	unit := (v.width - 2*v.inset) / (2 * v.halfKM)
-	return px(v.width/2 + kx*unit), px(v.width/2 - ky*unit), math.Abs(kx) <= v.halfKM && math.Abs(ky) <= v.halfKM
+	return sheet.Px(v.width/2 + kx*unit), sheet.Px(v.width/2 - ky*unit), math.Abs(kx) <= v.halfKM && math.Abs(ky) <= v.halfKM
 }
 
 // scaleBar puts a bar of round length at the lower left.
 func (v view) scaleBar(f *figure) {
 	unit := (v.width - 2*v.inset) / (2 * v.halfKM)
-	length := step(v.halfKM, 3)
-	x, y := px(v.inset+12), px(v.width-v.inset-12)
-	f.Paths = append(f.Paths, path{Class: "scale", D: fmt.Sprintf("M%v %vv6h%vv-6", x, y-6, px(length*unit))})
-	f.Texts = append(f.Texts, text{X: x + px(length*unit/2), Y: y - 10, Anchor: "middle", Class: "strong halo", Text: distance(length * 1000)})
+	length := sheet.Step(v.halfKM, 3)
+	x, y := sheet.Px(v.inset+12), sheet.Px(v.width-v.inset-12)
+	f.Paths = append(f.Paths, path{Class: "scale", D: fmt.Sprintf("M%v %vv6h%vv-6", x, y-6, sheet.Px(length*unit))})
+	f.Texts = append(f.Texts, text{X: x + sheet.Px(length*unit/2), Y: y - 10, Anchor: "middle", Class: "strong halo", Text: sheet.Distance(length * 1000)})
 }
 
 // newMap returns an empty square map.
 func newMap(id, title string, v view) *figure {
-	f := &figure{ID: id, Title: title, Map: true, W: px(v.width), H: px(v.width)}
-	f.Left, f.Right, f.Top, f.Bottom = px(v.inset), px(v.width-v.inset), px(v.inset), px(v.width-v.inset)
+	f := &figure{ID: id, Title: title, Map: true, W: sheet.Px(v.width), H: sheet.Px(v.width)}
+	f.Left, f.Right, f.Top, f.Bottom = sheet.Px(v.inset), sheet.Px(v.width-v.inset), sheet.Px(v.inset), sheet.Px(v.width-v.inset)
 	return f
 }
 
@@ -111,7 +112,7 @@ func townMap(in *Input, number int, p palette) *figure {
 			f.Paths = append(f.Paths, path{Class: "place " + entry.Class, D: b.String(), Label: entry.Label})
 		}
 	}
-	f.Lead = fmt.Sprintf("%s places", count(t.Places))
+	f.Lead = fmt.Sprintf("%s places", sheet.Count(t.Places))
 	if number == 0 {
 		f.Wide, f.Legend = true, p.legend()
 		f.Lead += ", by category group"
@@ -122,7 +123,7 @@ func townMap(in *Input, number int, p palette) *figure {
 		f.label(in.Quarters, v)
 	} else {
 		f.Small = true
-		f.Lead += fmt.Sprintf(", %s from the first town.", distance(geo.Metres(in.Towns[0].Lat, in.Towns[0].Lng, t.Lat, t.Lng)))
+		f.Lead += fmt.Sprintf(", %s from the first town.", sheet.Distance(geo.Metres(in.Towns[0].Lat, in.Towns[0].Lng, t.Lat, t.Lng)))
 	}
 	v.scaleBar(f)
 	return f
@@ -137,8 +138,8 @@ func (f *figure) label(quarters []Quarter, v view) {
 		if !ok || y > f.Bottom-40 {
 			continue
 		}
-		boxOf := func(size px) box {
-			half := size * px(len([]rune(q.Name)))
+		boxOf := func(size sheet.Px) box {
+			half := size * sheet.Px(len([]rune(q.Name)))
 			middle := min(max(x, f.Left+half), f.Right-half)
 			return box{X: middle - half, Y: y - 3*size, W: 2 * half, H: 5 * size}
 		}
@@ -176,7 +177,7 @@ func overview(in *Input) *figure {
 	unit := (v.width - 2*v.inset) / (2 * v.halfKM)
 	for _, t := range in.Towns {
 		x, y, _ := v.place(t.Lat, t.Lng)
-		f.Dots = append(f.Dots, dot{X: x, Y: y, R: px(math.Max(t.RadiusKM*unit, 2.5)), Class: "s1"})
+		f.Dots = append(f.Dots, dot{X: x, Y: y, R: sheet.Px(math.Max(t.RadiusKM*unit, 2.5)), Class: "s1"})
 	}
 	f.nameTowns(in.Towns)
 	v.scaleBar(f)
@@ -189,9 +190,9 @@ func (f *figure) nameTowns(towns []Town) {
 	taken := []box{{X: f.Left, Y: f.Bottom - 40, W: 110, H: 40}} // the scale bar
 	for i, t := range towns {
 		d, name := f.Dots[i], townName(t, i)
-		w := px(7.5 * float64(len([]rune(name))))
+		w := sheet.Px(7.5 * float64(len([]rune(name))))
 		x := min(max(d.X-w/2, f.Left+2), f.Right-w-2)
-		for _, y := range []px{d.Y - d.R - 5, d.Y + d.R + 14} {
+		for _, y := range []sheet.Px{d.Y - d.R - 5, d.Y + d.R + 14} {
 			b := box{X: x, Y: y - 12, W: w, H: 16}
 			if b.Y >= f.Top && b.Y+b.H <= f.Bottom && free(b, taken) {
 				taken = append(taken, b)
@@ -239,7 +240,7 @@ func partFigures(in *Input) []*figure {
 	var out []*figure
 	for part, name := range DayParts {
 		f := newMap(fmt.Sprintf("part%d", part+1), strings.ToUpper(name[:1])+name[1:], v)
-		f.Small, f.Lead = true, fmt.Sprintf("%s stays on this map.", count(totals[part]))
+		f.Small, f.Lead = true, fmt.Sprintf("%s stays on this map.", sheet.Count(totals[part]))
 		var levels [5]strings.Builder
 		for i, n := range cells[part] {
 			if n == 0 {
@@ -247,7 +248,7 @@ func partFigures(in *Input) []*figure {
 			}
 			// The root, because a few cells have most of the stays.
 			level := min(int(5*math.Sqrt(n/most)), 4)
-			fmt.Fprintf(&levels[level], "M%v %vh%vv%vh-%vz", px(v.inset+float64(i%partCells)*size), px(v.inset+float64(i/partCells)*size), px(size), px(size), px(size))
+			fmt.Fprintf(&levels[level], "M%v %vh%vv%vh-%vz", sheet.Px(v.inset+float64(i%partCells)*size), sheet.Px(v.inset+float64(i/partCells)*size), sheet.Px(size), sheet.Px(size), sheet.Px(size))
 		}
 		for level := range levels {
 			if d := levels[level].String(); d != "" {

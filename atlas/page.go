@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/whereto/whereto/mobility"
+	"github.com/whereto/whereto/sheet"
 )
 
 // page is all that the templates show.
@@ -37,7 +38,7 @@ type tile struct{ Name, Value, Below string }
 // dayView is a Day as a strip and a list.
 type dayView struct {
 	Who, Likes, Date string
-	Ticks            []tick
+	Ticks            []sheet.Tick
 	Dots             []dot
 	Steps            []stepView
 }
@@ -90,11 +91,11 @@ func layOut(in *Input) *page {
 func tilesOf(in *Input) []tile {
 	l := in.Laws
 	return []tile{
-		{"people", count(l.People), fmt.Sprintf("median %s stays each", trim(l.Visits.Median(), 3))},
-		{"stays", count(l.Stays), fmt.Sprintf("in %s days", trim(l.Days, 3))},
-		{"places visited", count(l.Places), fmt.Sprintf("median %s a person", trim(l.Distinct.Median(), 3))},
-		{"median trip", distance(l.Trip.Median()), "radius of gyration " + distance(l.Gyration.Median())},
-		{"returns", percent(l.ReturnShare), "of stays are where the person has been"},
+		{"people", sheet.Count(l.People), fmt.Sprintf("median %s stays each", sheet.Trim(l.Visits.Median(), 3))},
+		{"stays", sheet.Count(l.Stays), fmt.Sprintf("in %s days", sheet.Trim(l.Days, 3))},
+		{"places visited", sheet.Count(l.Places), fmt.Sprintf("median %s a person", sheet.Trim(l.Distinct.Median(), 3))},
+		{"median trip", sheet.Distance(l.Trip.Median()), "radius of gyration " + sheet.Distance(l.Gyration.Median())},
+		{"returns", sheet.Percent(l.ReturnShare), "of stays are where the person has been"},
 	}
 }
 
@@ -118,7 +119,7 @@ func compared(in *Input) (verdict string, g *grid) {
 				agree++
 			}
 		}
-		g.Rows = append(g.Rows, []string{d.Law, trim(d.A, 4), trim(d.B, 4), defined(d.JS), defined(d.KS), defined(d.Shape), word, d.Bound, d.Note})
+		g.Rows = append(g.Rows, []string{d.Law, sheet.Trim(d.A, 4), sheet.Trim(d.B, 4), defined(d.JS), defined(d.KS), defined(d.Shape), word, d.Bound, d.Note})
 	}
 	return fmt.Sprintf("%d of %d laws with a bound agree.", agree, bound), g
 }
@@ -134,18 +135,18 @@ func dayOf(d Day, colours palette) dayView {
 	if len(d.Likes) > 0 {
 		v.Likes = "likes " + sentence(d.Likes)
 	}
-	x := axis{lo: 0, hi: 24 * 60, from: dayLeft, to: dayLeft + dayStrip}
+	x := sheet.Axis{Lo: 0, Hi: 24 * 60, From: dayLeft, To: dayLeft + dayStrip}
 	for hour := 0; hour <= 24; hour += 6 {
-		v.Ticks = append(v.Ticks, tick{x.at(float64(60 * hour)), fmt.Sprintf("%02d", hour)})
+		v.Ticks = append(v.Ticks, sheet.Tick{At: x.At(float64(60 * hour)), Label: fmt.Sprintf("%02d", hour)})
 	}
 	for _, s := range d.Steps {
 		class := colours.of(s.Category)
-		radius := px(6)
+		radius := sheet.Px(6)
 		note := ""
 		if !mobility.IsStay(s.Type) {
 			radius, note = 3.5, cmp.Or(fromAfar[s.Type], s.Type)
 		}
-		v.Dots = append(v.Dots, dot{X: x.at(float64(s.Minute)), Y: 12, R: radius, Class: class})
+		v.Dots = append(v.Dots, dot{X: x.At(float64(s.Minute)), Y: 12, R: radius, Class: class})
 		_, leaf, nested := strings.Cut(s.Category, " > ")
 		if !nested {
 			leaf = s.Category
@@ -159,7 +160,7 @@ func dayOf(d Day, colours palette) dayView {
 const shownReviews = 2
 
 func cardOf(c Card, colours palette) cardView {
-	v := cardView{Name: c.Place.Name, Category: c.Place.Category, Address: c.Details.Address, Stays: count(c.Stays),
+	v := cardView{Name: c.Place.Name, Category: c.Place.Category, Address: c.Details.Address, Stays: sheet.Count(c.Stays),
 		Class: colours.of(c.Place.Category), Image: dataURL(c.Details.Image), Tags: c.Details.Tags, Attributes: c.Attributes,
 		Closed: c.Place.Closed, Reviews: c.Details.Reviews}
 	if v.Name == "" {

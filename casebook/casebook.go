@@ -24,12 +24,12 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
-	"html/template"
 	"io"
 	"math"
 
 	"github.com/whereto/whereto/geo"
 	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/sheet"
 )
 
 // Limits of a page.
@@ -118,7 +118,7 @@ type Part struct {
 //go:embed *.html
 var files embed.FS
 
-var pages = template.Must(template.ParseFS(files, "*.html"))
+var pages = sheet.Parse(files)
 
 // Write writes the page.
 func Write(w io.Writer, p Page) error {

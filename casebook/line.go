@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/sheet"
 )
 
 // line is the time line of past actions: one bar an action, evenly spaced, above
@@ -15,20 +16,20 @@ import (
 type line struct {
 	Bars      []bar
 	Marks     []mark
-	Above     px // per cent of the height above the axis
+	Above     sheet.Px // per cent of the height above the axis
 	High, Low string
 }
 
 type bar struct {
 	Side   string
-	Height px // per cent of its half
+	Height sheet.Px // per cent of its half
 	Tip    string
 	Own    bool // an action at the explained place
 }
 
 // mark is a date under the line.
 type mark struct {
-	At    px // per cent of the width
+	At    sheet.Px // per cent of the width
 	Text  string
 	Minor bool // left out on a phone
 }
@@ -51,7 +52,7 @@ func lineOf(c *Case) *line {
 	l := &line{Above: 50, High: signed(high), Low: signed(low)}
 	if high-low > 0 {
 		// Neither half is so thin that it cannot be pointed at.
-		l.Above = px(min(85, max(15, 100*high/(high-low))))
+		l.Above = sheet.Px(min(85, max(15, 100*high/(high-low))))
 	}
 	for i := range c.Actions {
 		a := &c.Actions[i]
@@ -59,9 +60,9 @@ func lineOf(c *Case) *line {
 			Tip: fmt.Sprintf("%s\n%s, %s\n%s: %s", nameOf(a.Place), whenOf(a), a.Type, leaf(a.Place.Category), signed(a.Delta))}
 		switch {
 		case a.Delta > 0 && high > 0:
-			b.Height = px(100 * a.Delta / high)
+			b.Height = sheet.Px(100 * a.Delta / high)
 		case a.Delta < 0 && low < 0:
-			b.Height = px(100 * a.Delta / low)
+			b.Height = sheet.Px(100 * a.Delta / low)
 		}
 		l.Bars = append(l.Bars, b)
 	}
@@ -85,7 +86,7 @@ func marksOf(actions []Action) []mark {
 			continue
 		}
 		last = text
-		out = append(out, mark{At: px(100 * float64(i) / float64(len(actions))), Text: text, Minor: k%3 != 0})
+		out = append(out, mark{At: sheet.Px(100 * float64(i) / float64(len(actions))), Text: text, Minor: k%3 != 0})
 	}
 	return out
 }
@@ -102,7 +103,7 @@ func actionsOf(c *Case) (speaks, not, all []actionView) {
 		order[i] = i
 		v := actionView{Name: nameOf(a.Place), What: leaf(a.Place.Category), When: whenOf(a), Type: a.Type, Delta: signed(a.Delta), Side: side(a.Delta)}
 		if largest > 0 {
-			v.Bar = px(100 * math.Abs(a.Delta) / largest)
+			v.Bar = sheet.Px(100 * math.Abs(a.Delta) / largest)
 		}
 		all = append(all, v)
 	}
@@ -126,5 +127,5 @@ func actionsNote(c *Case) string {
 	}
 	first, end := c.Actions[0], time.UnixMilli(c.TimeMS)
 	days := end.Sub(time.UnixMilli(first.TimeMS)).Hours() / 24
-	return fmt.Sprintf("%d actions over %s days, the oldest at the left. A bar is what the logit loses when that one action is taken out: +0.7 doubles the odds of a click.", len(c.Actions), trim(days, 2))
+	return fmt.Sprintf("%d actions over %s days, the oldest at the left. A bar is what the logit loses when that one action is taken out: +0.7 doubles the odds of a click.", len(c.Actions), sheet.Trim(days, 2))
 }

@@ -5,15 +5,16 @@ import (
 	"math"
 
 	"github.com/whereto/whereto/geo"
+	"github.com/whereto/whereto/sheet"
 )
 
 // chart is the small map of a case, a square of side units.
 type chart struct {
-	Side  px
+	Side  sheet.Px
 	Dots  []dot
-	Bar   string // path of the scale bar
-	BarX  px     // its middle
-	BarY  px
+	Bar   string   // path of the scale bar
+	BarX  sheet.Px // its middle
+	BarY  sheet.Px
 	Scale string
 	User  *dot
 	Place *dot
@@ -22,7 +23,7 @@ type chart struct {
 
 // dot is a place or an action on the map.
 type dot struct {
-	X, Y, R px
+	X, Y, R sheet.Px
 	Class   string
 	Tip     string
 }
@@ -63,11 +64,11 @@ func turn(degrees float64) float64 { return math.Mod(math.Mod(degrees+180, 360)+
 func (v view) shrink() float64 { return max(.01, math.Cos(v.lat*math.Pi/180)) }
 
 // at is the position of a point, ok if it is on the map.
-func (v view) at(lat, lng float64) (x, y px, ok bool) {
+func (v view) at(lat, lng float64) (x, y sheet.Px, ok bool) {
 	unit := v.unit()
 	kx, ky := turn(lng-v.lng)*kmPerDegree*v.shrink(), (lat-v.lat)*kmPerDegree
 	edge := (mapSide/2 - rim) / unit
-	return px(mapSide/2 + kx*unit), px(mapSide/2 - ky*unit), math.Abs(kx) <= edge && math.Abs(ky) <= edge
+	return sheet.Px(mapSide/2 + kx*unit), sheet.Px(mapSide/2 - ky*unit), math.Abs(kx) <= edge && math.Abs(ky) <= edge
 }
 
 // unit is how many units a kilometre is.
@@ -103,14 +104,14 @@ func mapOf(c *Case) *chart {
 	case !c.HasUser:
 		m.Notes = append(m.Notes, "Where the person was is not known.")
 	case off:
-		m.Notes = append(m.Notes, "The person is "+distance(geo.Metres(c.Lat, c.Lng, c.Place.Lat, c.Place.Lng))+" away, off this map.")
+		m.Notes = append(m.Notes, "The person is "+sheet.Distance(geo.Metres(c.Lat, c.Lng, c.Place.Lat, c.Place.Lng))+" away, off this map.")
 	default:
 		x, y, _ := v.at(c.Lat, c.Lng)
 		m.User = &dot{X: x, Y: y, R: 7, Tip: "the person"}
 	}
 	length := round(v.halfKM * 2 / 4)
-	m.Bar = fmt.Sprintf("M14 %vv6h%vv-6", px(mapSide-20), px(length*v.unit()))
-	m.BarX, m.BarY, m.Scale = px(14+length*v.unit()/2), mapSide-22, distance(length*1000)
+	m.Bar = fmt.Sprintf("M14 %vv6h%vv-6", sheet.Px(mapSide-20), sheet.Px(length*v.unit()))
+	m.BarX, m.BarY, m.Scale = sheet.Px(14+length*v.unit()/2), mapSide-22, sheet.Distance(length*1000)
 	return m
 }
 
@@ -129,7 +130,7 @@ func (m *chart) actions(c *Case, v view) {
 		}
 		d := dot{X: x, Y: y, R: 3, Class: "past " + side(a.Delta), Tip: fmt.Sprintf("%s\n%s, %s\n%s", nameOf(a.Place), whenOf(a), a.Type, signed(a.Delta))}
 		if largest > 0 {
-			d.R += px(9 * math.Sqrt(math.Abs(a.Delta)/largest))
+			d.R += sheet.Px(9 * math.Sqrt(math.Abs(a.Delta)/largest))
 		}
 		m.Dots = append(m.Dots, d)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/whereto/whereto/geo"
 	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/sheet"
 )
 
 // page is all that the templates show.
@@ -48,8 +49,8 @@ type optionView struct {
 	Rank, OtherRank   int
 	Name, What        string
 	Score, Other      string
-	ScoreBar          px // per cent of the column
-	OtherBar          px
+	ScoreBar          sheet.Px // per cent of the column
+	OtherBar          sheet.Px
 	Clicked, Explains bool
 	Truth             string
 }
@@ -58,7 +59,7 @@ type optionView struct {
 type actionView struct {
 	Name, What, When, Type string
 	Delta, Side            string
-	Bar                    px // per cent of the largest
+	Bar                    sheet.Px // per cent of the largest
 }
 
 // textView is what the place shows, shaded.
@@ -76,7 +77,7 @@ type textView struct {
 // piece is a text with its delta. Ink is how strongly it is shaded, 0 to 1.
 type piece struct {
 	Text, Delta, Side string
-	Ink               px
+	Ink               sheet.Px
 	Told              bool // there is a delta
 }
 
@@ -142,7 +143,7 @@ func ranks(scores []float64) []int {
 
 // scaleOf maps scores to per cent of a bar: from zero, or from the least where some
 // are below zero.
-func scaleOf(scores []float64) func(float64) px {
+func scaleOf(scores []float64) func(float64) sheet.Px {
 	lo, hi := 0.0, 0.0
 	if len(scores) > 0 {
 		hi = slices.Max(scores)
@@ -150,11 +151,11 @@ func scaleOf(scores []float64) func(float64) px {
 			lo = least
 		}
 	}
-	return func(x float64) px {
+	return func(x float64) sheet.Px {
 		if hi <= lo {
 			return 0
 		}
-		return px(100 * (x - lo) / (hi - lo))
+		return sheet.Px(100 * (x - lo) / (hi - lo))
 	}
 }
 
@@ -166,16 +167,16 @@ func optionsOf(c *Case) (rows []optionView, truths bool) {
 	ownRank, otherRank := ranks(own), ranks(other)
 	ownBar, otherBar := scaleOf(own), scaleOf(other)
 	for i, o := range c.Options {
-		r := optionView{Rank: ownRank[i], Name: nameOf(o.Place), What: leaf(o.Place.Category), Score: percent(o.Score), ScoreBar: ownBar(o.Score),
+		r := optionView{Rank: ownRank[i], Name: nameOf(o.Place), What: leaf(o.Place.Category), Score: sheet.Percent(o.Score), ScoreBar: ownBar(o.Score),
 			Clicked: o.Clicked, Explains: o.Place.ID == c.Place.ID}
 		if c.HasUser {
-			r.What += ", " + distance(geo.Metres(c.Lat, c.Lng, o.Place.Lat, o.Place.Lng))
+			r.What += ", " + sheet.Distance(geo.Metres(c.Lat, c.Lng, o.Place.Lat, o.Place.Lng))
 		}
 		if c.Against != "" {
-			r.OtherRank, r.Other, r.OtherBar = otherRank[i], trim(o.Other, 3), otherBar(o.Other)
+			r.OtherRank, r.Other, r.OtherBar = otherRank[i], sheet.Trim(o.Other, 3), otherBar(o.Other)
 		}
 		if o.Click != Unknown {
-			r.Truth, truths = percent(o.Click), true
+			r.Truth, truths = sheet.Percent(o.Click), true
 		}
 		rows = append(rows, r)
 	}
@@ -185,7 +186,7 @@ func optionsOf(c *Case) (rows []optionView, truths bool) {
 
 // headline is what the case says at a glance.
 func headline(c *Case, rows []optionView) ([]tile, string) {
-	tiles := []tile{{"probability of a click", percent(sigmoid(c.Logit)), "logit " + signed(c.Logit) + ", by " + c.Run}}
+	tiles := []tile{{"probability of a click", sheet.Percent(sigmoid(c.Logit)), "logit " + signed(c.Logit) + ", by " + c.Run}}
 	at := slices.IndexFunc(rows, func(r optionView) bool { return r.Explains })
 	if at < 0 {
 		return tiles, "It was not shown at this request: the score is what it would have had."
@@ -203,9 +204,9 @@ func headline(c *Case, rows []optionView) ([]tile, string) {
 		if o.Place.ID != c.Place.ID || o.Click == Unknown {
 			continue
 		}
-		t := tile{"true click probability", percent(o.Click), "where it was shown"}
+		t := tile{"true click probability", sheet.Percent(o.Click), "where it was shown"}
 		if o.Relevance != Unknown {
-			t.Below += "; " + percent(o.Relevance) + " had he looked"
+			t.Below += "; " + sheet.Percent(o.Relevance) + " had he looked"
 		}
 		tiles = append(tiles, t)
 	}
@@ -220,7 +221,7 @@ func factsOf(c *Case) []Fact {
 		{"when", poi.LocalTime(c.TimeMS, c.OffsetMin).Format("Mon 2006-01-02, 15:04") + " local time"}}
 	where := "not known"
 	if c.HasUser {
-		where = fmt.Sprintf("%.4f, %.4f; %s from the place", c.Lat, c.Lng, distance(geo.Metres(c.Lat, c.Lng, c.Place.Lat, c.Place.Lng)))
+		where = fmt.Sprintf("%.4f, %.4f; %s from the place", c.Lat, c.Lng, sheet.Distance(geo.Metres(c.Lat, c.Lng, c.Place.Lat, c.Place.Lng)))
 	}
 	return append(facts, Fact{"where", where}, Fact{"past actions", pastOf(c)})
 }
@@ -249,7 +250,7 @@ func (c *Case) pieces() (find func(kind string, at int, text string) piece) {
 			}
 			out.Delta, out.Side, out.Told = signed(p.Delta), side(p.Delta), true
 			if largest > 0 {
-				out.Ink = px(100 * min(1, math.Abs(p.Delta)/largest))
+				out.Ink = sheet.Px(100 * min(1, math.Abs(p.Delta)/largest))
 			}
 		}
 		return out

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/whereto/whereto/sheet"
 )
 
 // Size of a chart in user units. Text is 12 units high there, so a chart of
@@ -20,10 +22,10 @@ type figure struct {
 	Note      string // instead of the chart, if not empty
 	Wide      bool   // spans the page
 
-	W, H                     px
-	Left, Right, Top, Bottom px // edges of the plotting area
+	W, H                     sheet.Px
+	Left, Right, Top, Bottom sheet.Px // edges of the plotting area
 	XLabel                   string
-	XTicks, YTicks           []tick
+	XTicks, YTicks           []sheet.Tick
 	Bars                     []box
 	Bands                    []path
 	Whiskers                 []whisker
@@ -41,22 +43,22 @@ type path struct{ Class, D, Label string }
 
 // box is a rectangle; Tip is its tooltip.
 type box struct {
-	X, Y, W, H px
+	X, Y, W, H sheet.Px
 	Class, Tip string
 }
 
 type whisker struct {
-	X, Y1, Y2 px
+	X, Y1, Y2 sheet.Px
 	Class     string
 }
 
 type dot struct {
-	X, Y, R px
+	X, Y, R sheet.Px
 	Class   string
 }
 
 type text struct {
-	X, Y          px
+	X, Y          sheet.Px
 	Anchor, Class string
 	Text          string
 }
@@ -86,18 +88,18 @@ func (f *figure) without(note string) *figure {
 }
 
 // frame sets the plotting area and returns both axes over the given values.
-func (f *figure) frame(height float64, xlo, xhi, ylo, yhi float64) (x, y axis) {
+func (f *figure) frame(height float64, xlo, xhi, ylo, yhi float64) (x, y sheet.Axis) {
 	const left, right, top, bottom = 52, 12, 12, 44
-	f.W, f.H = chartWidth, px(height)
-	f.Left, f.Right, f.Top, f.Bottom = left, chartWidth-right, top, px(height-bottom)
-	x = axis{lo: xlo, hi: xhi, from: left, to: chartWidth - right}
-	y = axis{lo: ylo, hi: yhi, from: height - bottom, to: top}
+	f.W, f.H = chartWidth, sheet.Px(height)
+	f.Left, f.Right, f.Top, f.Bottom = left, chartWidth-right, top, sheet.Px(height-bottom)
+	x = sheet.Axis{Lo: xlo, Hi: xhi, From: left, To: chartWidth - right}
+	y = sheet.Axis{Lo: ylo, Hi: yhi, From: height - bottom, To: top}
 	return x, y
 }
 
 // lineOf draws a line through the finite points; others leave a gap. A point
 // with a gap on both sides is drawn as a dot of no length.
-func lineOf(x, y axis, xs, ys []float64) string {
+func lineOf(x, y sheet.Axis, xs, ys []float64) string {
 	var b strings.Builder
 	pen := "M"
 	for i, v := range ys {
@@ -105,7 +107,7 @@ func lineOf(x, y axis, xs, ys []float64) string {
 			pen = "M"
 			continue
 		}
-		fmt.Fprintf(&b, "%s%v %v", pen, x.at(xs[i]), y.at(v))
+		fmt.Fprintf(&b, "%s%v %v", pen, x.At(xs[i]), y.At(v))
 		if pen == "M" && (i+1 == len(ys) || !isFinite(ys[i+1]) || !isFinite(xs[i+1])) {
 			b.WriteString("h0")
 		}
@@ -115,26 +117,26 @@ func lineOf(x, y axis, xs, ys []float64) string {
 }
 
 // stepsOf draws a line that stays at a value until the next one begins.
-func stepsOf(x, y axis, xs, ys []float64) string {
+func stepsOf(x, y sheet.Axis, xs, ys []float64) string {
 	var b strings.Builder
 	for i, v := range ys {
 		if i == 0 {
-			fmt.Fprintf(&b, "M%v %v", x.at(xs[i]), y.at(v))
+			fmt.Fprintf(&b, "M%v %v", x.At(xs[i]), y.At(v))
 			continue
 		}
-		fmt.Fprintf(&b, "H%vV%v", x.at(xs[i]), y.at(v))
+		fmt.Fprintf(&b, "H%vV%v", x.At(xs[i]), y.At(v))
 	}
 	return b.String()
 }
 
 // bandOf draws the area between two lines; points with a number missing are
 // left out.
-func bandOf(x, y axis, xs, lo, hi []float64) string {
+func bandOf(x, y sheet.Axis, xs, lo, hi []float64) string {
 	var there, back []string
 	for i := range xs {
 		if isFinite(xs[i]) && isFinite(lo[i]) && isFinite(hi[i]) {
-			there = append(there, fmt.Sprintf("%v %v", x.at(xs[i]), y.at(hi[i])))
-			back = append(back, fmt.Sprintf("%v %v", x.at(xs[i]), y.at(lo[i])))
+			there = append(there, fmt.Sprintf("%v %v", x.At(xs[i]), y.At(hi[i])))
+			back = append(back, fmt.Sprintf("%v %v", x.At(xs[i]), y.At(lo[i])))
 		}
 	}
 	if len(there) < 2 {
@@ -148,16 +150,16 @@ func bandOf(x, y axis, xs, lo, hi []float64) string {
 
 // hover covers the plotting area with one column for each x, as wide as reaches
 // half way to its neighbours.
-func (f *figure) hover(x axis, xs []float64, tip func(i int) string) {
+func (f *figure) hover(x sheet.Axis, xs []float64, tip func(i int) string) {
 	var at []float64
 	var index []int
 	for i, v := range xs {
 		if isFinite(v) {
-			at, index = append(at, math.Min(math.Max(float64(x.at(v)), x.from), x.to)), append(index, i)
+			at, index = append(at, math.Min(math.Max(float64(x.At(v)), x.From), x.To)), append(index, i)
 		}
 	}
 	for i, here := range at {
-		from, to := x.from, x.to
+		from, to := x.From, x.To
 		if i > 0 {
 			from = (at[i-1] + here) / 2
 		}
@@ -165,7 +167,7 @@ func (f *figure) hover(x axis, xs []float64, tip func(i int) string) {
 			to = (here + at[i+1]) / 2
 		}
 		if to > from {
-			f.Hits = append(f.Hits, box{X: px(from), Y: f.Top, W: px(to - from), H: f.Bottom - f.Top, Tip: tip(index[i])})
+			f.Hits = append(f.Hits, box{X: sheet.Px(from), Y: f.Top, W: sheet.Px(to - from), H: f.Bottom - f.Top, Tip: tip(index[i])})
 		}
 	}
 }

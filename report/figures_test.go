@@ -13,6 +13,7 @@ import (
 
 	"github.com/whereto/whereto/eval"
 	"github.com/whereto/whereto/run"
+	"github.com/whereto/whereto/sheet"
 )
 
 func loadAll(t *testing.T, dirs ...string) []*loaded {
@@ -165,13 +166,13 @@ func TestMapIsBounded(t *testing.T) {
 // The scale bar by hand: on a picture 1 degree of latitude high and 500 units
 // tall, 5 km are 500*5/111.195 units.
 func TestScaleBar(t *testing.T) {
-	v := frameOf{x: axis{lo: -.5, hi: .5, from: 0, to: 500}, y: axis{lo: -.5, hi: .5, from: 510, to: 10}}
+	v := frameOf{x: sheet.Axis{Lo: -.5, Hi: .5, From: 0, To: 500}, y: sheet.Axis{Lo: -.5, Hi: .5, From: 510, To: 10}}
 	m := &mapView{}
 	m.scaleBar(v)
 	if m.Bar.Label != "20 km" {
 		t.Fatalf("bar of %s", m.Bar.Label)
 	}
-	want := fmt.Sprintf("M14 490v6h%vv-6", px(500*20/111.19508))
+	want := fmt.Sprintf("M14 490v6h%vv-6", sheet.Px(500*20/111.19508))
 	if m.Bar.D != want {
 		t.Errorf("bar %s, want %s", m.Bar.D, want)
 	}
@@ -180,12 +181,12 @@ func TestScaleBar(t *testing.T) {
 // A kilometre is as long to the east as to the north, which the bar relies on.
 func TestMapIsTrueToScale(t *testing.T) {
 	v := frameAround([]eval.Prediction{{Lat: 59, Lng: 10, TopLat: 61, TopLng: 10}, {Lat: 60, Lng: 8, TopLat: 60, TopLng: 12}})
-	north := v.y.at(60) - v.y.at(60.5)
-	east := v.x.at(11) - v.x.at(10) // a degree of longitude is half as long at 60 N
+	north := v.y.At(60) - v.y.At(60.5)
+	east := v.x.At(11) - v.x.At(10) // a degree of longitude is half as long at 60 N
 	if math.Abs(float64(north-east)) > 1e-6 || north <= 0 {
 		t.Errorf("half a degree north is %v units, the same way east %v", float64(north), float64(east))
 	}
-	if mid := v.x.at(10); math.Abs(float64(mid)-(mapLeft+mapWidth-10)/2) > 1e-6 {
+	if mid := v.x.At(10); math.Abs(float64(mid)-(mapLeft+mapWidth-10)/2) > 1e-6 {
 		t.Errorf("the middle lies at %v", mid)
 	}
 }
@@ -194,7 +195,7 @@ func TestFrameAroundOnePoint(t *testing.T) {
 	for _, lat := range []float64{0, 40.7, -89.99, 90} {
 		v := frameAround([]eval.Prediction{{Lat: lat, TopLat: lat}})
 		x, y := v.graticule()
-		if !(v.y.from > v.y.to) || !(v.x.hi > v.x.lo) || v.y.from > 1000 || len(x) == 0 || len(y) == 0 {
+		if !(v.y.From > v.y.To) || !(v.x.Hi > v.x.Lo) || v.y.From > 1000 || len(x) == 0 || len(y) == 0 {
 			t.Errorf("at %v: frame %+v, %d and %d ticks", lat, v, len(x), len(y))
 		}
 	}
@@ -209,7 +210,7 @@ func TestCurvesLeaveOutWhatIsNotFinite(t *testing.T) {
 	if !reflect.DeepEqual(c.xs, []float64{0, 3}) || !reflect.DeepEqual(c.ys, []float64{3, 1}) {
 		t.Errorf("curve %+v", c)
 	}
-	x, y := axis{lo: 0, hi: 2, from: 0, to: 20}, axis{lo: 0, hi: 1, from: 10, to: 0}
+	x, y := sheet.Axis{Lo: 0, Hi: 2, From: 0, To: 20}, sheet.Axis{Lo: 0, Hi: 1, From: 10, To: 0}
 	if got := lineOf(x, y, []float64{0, 1, 2, 2}, []float64{1, math.NaN(), 0, math.Inf(-1)}); got != "M0 0h0M20 10h0" {
 		t.Errorf("line %q", got)
 	}
@@ -238,22 +239,22 @@ func TestThinning(t *testing.T) {
 }
 
 func TestTicks(t *testing.T) {
-	labels := func(ticks []tick) string {
+	labels := func(ticks []sheet.Tick) string {
 		var out []string
 		for _, tk := range ticks {
 			out = append(out, fmt.Sprintf("%s@%v", tk.Label, tk.At))
 		}
 		return strings.Join(out, " ")
 	}
-	a := axis{lo: 0, hi: 1, from: 100, to: 0}
-	if got := labels(a.ticks(5, percent)); got != "0 %@100 20 %@80 40 %@60 60 %@40 80 %@20 100 %@0" {
+	a := sheet.Axis{Lo: 0, Hi: 1, From: 100, To: 0}
+	if got := labels(a.Ticks(5, sheet.Percent)); got != "0 %@100 20 %@80 40 %@60 60 %@40 80 %@20 100 %@0" {
 		t.Error(got)
 	}
-	d := axis{lo: 10, hi: 10_000, from: 0, to: 30, log: true}
-	if got := labels(d.decades(roundDistance)); got != "10 m@0 100 m@10 1 km@20 10 km@30" {
+	d := sheet.Axis{Lo: 10, Hi: 10_000, From: 0, To: 30, Log: true}
+	if got := labels(d.Decades(roundDistance)); got != "10 m@0 100 m@10 1 km@20 10 km@30" {
 		t.Error(got)
 	}
-	if got := labels(wholeTicks(axis{lo: .7, hi: 1.3, from: 0, to: 10}, 1, 1)); got != "1@5" {
+	if got := labels(wholeTicks(sheet.Axis{Lo: .7, Hi: 1.3, From: 0, To: 10}, 1, 1)); got != "1@5" {
 		t.Error(got)
 	}
 }
@@ -267,7 +268,7 @@ func TestRoundOutLaw(t *testing.T) {
 		if !(a < b) || a > lo+slack || b < hi-slack {
 			t.Fatalf("%v to %v became %v to %v", lo, hi, a, b)
 		}
-		if n := len((axis{lo: a, hi: b, from: 0, to: 1}).ticks(5, short)); n < 2 || n > 8 {
+		if n := len((sheet.Axis{Lo: a, Hi: b, From: 0, To: 1}).Ticks(5, short)); n < 2 || n > 8 {
 			t.Fatalf("%d ticks from %v to %v", n, a, b)
 		}
 	})
@@ -277,7 +278,7 @@ func TestNumbers(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{short(0), "0"}, {short(1e-3), "0.001"}, {short(5e-5), "5e-5"}, {short(14400), "14.4k"}, {short(2.5e6), "2.5M"}, {short(math.NaN()), "-"}, {short(-.25), "-0.25"},
 		{metres(0), "0 m"}, {metres(999.4), "999 m"}, {metres(1234), "1.2 km"}, {metres(12_345), "12 km"}, {metres(math.Inf(1)), "-"},
-		{count(0), "0"}, {count(999), "999"}, {count(1000), "1,000"}, {count(-1234567), "-1,234,567"}, {places(.5), "0.5000"}, {places(math.NaN()), "-"},
+		{sheet.Count(0), "0"}, {sheet.Count(999), "999"}, {sheet.Count(1000), "1,000"}, {sheet.Count(-1234567), "-1,234,567"}, {places(.5), "0.5000"}, {places(math.NaN()), "-"},
 		{ellipsis("héllo", 5), "héllo"}, {ellipsis("héllo!", 5), "héll…"}, {seriesClass(0), "s1"}, {seriesClass(8), "s1 dash1"}, {seriesClass(23), "s8 dash2"},
 		{commandLine([]string{"a", "b c", "", "it's"}), `a 'b c' '' 'it'\''s'`},
 	} {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/whereto/whereto/eval"
+	"github.com/whereto/whereto/sheet"
 )
 
 const (
@@ -25,7 +26,7 @@ type mapView struct {
 	Places string    // all dots as one path
 	Truths string    // ends of lines at the true place
 	Bar    path      // scale bar; Label is its length
-	BarMid px
+	BarMid sheet.Px
 	Counts []mapLine // legend, nearest first
 	Hidden int       // lines of which an end lies outside
 }
@@ -38,7 +39,7 @@ type mapLine struct {
 
 // frameOf is an equirectangular projection that is true to scale at the middle.
 type frameOf struct {
-	x, y axis // degrees to units
+	x, y sheet.Axis // degrees to units
 }
 
 // mapFigure draws wrong answers as lines from the first answer to the truth.
@@ -49,7 +50,7 @@ func mapFigure(l *loaded) *figure {
 	case l.tally == nil:
 		return f.without(l.tallyNote)
 	case l.tally.wrong == 0:
-		return f.without(fmt.Sprintf("All %s first answers are right: there is no error to draw.", count(l.tally.n)))
+		return f.without(fmt.Sprintf("All %s first answers are right: there is no error to draw.", sheet.Count(l.tally.n)))
 	}
 	t := l.tally
 	rows := make([]eval.Prediction, len(t.misses.items))
@@ -58,8 +59,8 @@ func mapFigure(l *loaded) *figure {
 	}
 	f.W, f.Left, f.Top, f.Right = mapWidth, mapLeft, 10, mapWidth-10
 	view := frameAround(rows)
-	f.H = px(view.y.from) + 34
-	f.Bottom = px(view.y.from)
+	f.H = sheet.Px(view.y.From) + 34
+	f.Bottom = sheet.Px(view.y.From)
 	f.XTicks, f.YTicks = view.graticule()
 	m := &mapView{}
 	f.Map = m
@@ -70,17 +71,17 @@ func mapFigure(l *loaded) *figure {
 	}
 	m.draw(view, rows)
 	m.scaleBar(view)
-	f.Lead = fmt.Sprintf("%s of %s wrong answers (%s rows, %s split), each a line from the first answer to the true place (dot); grey dots are places", count(len(rows)), count(t.wrong), count(t.n), l.split)
+	f.Lead = fmt.Sprintf("%s of %s wrong answers (%s rows, %s split), each a line from the first answer to the true place (dot); grey dots are places", sheet.Count(len(rows)), sheet.Count(t.wrong), sheet.Count(t.n), l.split)
 	if t.places.full {
-		f.Lead += fmt.Sprintf(", a sample of %s", count(len(t.places.items)))
+		f.Lead += fmt.Sprintf(", a sample of %s", sheet.Count(len(t.places.items)))
 	}
 	f.Lead += "."
 	if m.Hidden > 0 {
-		f.Lead += fmt.Sprintf(" %s lines leave the picture, which holds the middle 98 %% of their ends.", count(m.Hidden))
+		f.Lead += fmt.Sprintf(" %s lines leave the picture, which holds the middle 98 %% of their ends.", sheet.Count(m.Hidden))
 	}
 	f.Table = &grid{Head: []string{"error", "lines drawn"}}
 	for _, c := range m.Counts {
-		f.Table.Rows = append(f.Table.Rows, []string{c.Label, count(c.N)})
+		f.Table.Rows = append(f.Table.Rows, []string{c.Label, sheet.Count(c.N)})
 	}
 	return f
 }
@@ -104,8 +105,8 @@ func frameAround(rows []eval.Prediction) frameOf {
 	high, wide = high*1.06, wide*1.06
 	lat, lng := (south+north)/2, (west+east)/2
 	return frameOf{
-		x: axis{lo: lng - wide/shrink/2, hi: lng + wide/shrink/2, from: mapLeft, to: mapLeft + width},
-		y: axis{lo: lat - high/2, hi: lat + high/2, from: 10 + width*high/wide, to: 10},
+		x: sheet.Axis{Lo: lng - wide/shrink/2, Hi: lng + wide/shrink/2, From: mapLeft, To: mapLeft + width},
+		y: sheet.Axis{Lo: lat - high/2, Hi: lat + high/2, From: 10 + width*high/wide, To: 10},
 	}
 }
 
@@ -117,19 +118,19 @@ func middle(list []float64) (lo, hi float64) {
 }
 
 func (v frameOf) holds(s spot) bool {
-	return s.lng >= v.x.lo && s.lng <= v.x.hi && s.lat >= v.y.lo && s.lat <= v.y.hi
+	return s.lng >= v.x.Lo && s.lng <= v.x.Hi && s.lat >= v.y.Lo && s.lat <= v.y.Hi
 }
 
 // point draws a dot as a line of no length, which round ends make visible: a
 // path of thousands is a hundred times smaller than as many circles.
 func (v frameOf) point(s spot) string {
-	return fmt.Sprintf("M%v %vh0", v.x.at(s.lng), v.y.at(s.lat))
+	return fmt.Sprintf("M%v %vh0", v.x.At(s.lng), v.y.At(s.lat))
 }
 
 // graticule marks round degrees.
-func (v frameOf) graticule() (x, y []tick) {
-	wide := v.x.hi - v.x.lo
-	digits := int(math.Max(0, math.Ceil(-math.Log10(step(math.Min(wide, v.y.hi-v.y.lo), 5)))))
+func (v frameOf) graticule() (x, y []sheet.Tick) {
+	wide := v.x.Hi - v.x.Lo
+	digits := int(math.Max(0, math.Ceil(-math.Log10(sheet.Step(math.Min(wide, v.y.Hi-v.y.Lo), 5)))))
 	name := func(positive, negative string) func(float64) string {
 		return func(d float64) string {
 			side := positive
@@ -139,7 +140,7 @@ func (v frameOf) graticule() (x, y []tick) {
 			return fmt.Sprintf("%.*f°%s", digits, math.Abs(d), side)
 		}
 	}
-	return v.x.ticks(5, name("E", "W")), v.y.ticks(5, name("N", "S"))
+	return v.x.Ticks(5, name("E", "W")), v.y.Ticks(5, name("N", "S"))
 }
 
 // draw adds the lines by colour.
@@ -154,7 +155,7 @@ func (m *mapView) draw(v frameOf, rows []eval.Prediction) {
 		}
 		from, to := spot{p.TopLat, p.TopLng}, spot{p.Lat, p.Lng}
 		m.Counts[at].N++
-		fmt.Fprintf(&lines[at], "M%v %vL%v %v", v.x.at(from.lng), v.y.at(from.lat), v.x.at(to.lng), v.y.at(to.lat))
+		fmt.Fprintf(&lines[at], "M%v %vL%v %v", v.x.At(from.lng), v.y.At(from.lat), v.x.At(to.lng), v.y.At(to.lat))
 		if !v.holds(from) || !v.holds(to) {
 			m.Hidden++
 		}
@@ -183,13 +184,13 @@ func (m *mapView) draw(v frameOf, rows []eval.Prediction) {
 // scaleBar puts a bar of round length, at most a quarter of the width, at the
 // lower left.
 func (m *mapView) scaleBar(v frameOf) {
-	perMetre := (v.y.from - v.y.to) / ((v.y.hi - v.y.lo) * metresPerDegree)
-	most := (v.x.to - v.x.from) / 4 / perMetre
-	length := step(most, 1)
+	perMetre := (v.y.From - v.y.To) / ((v.y.Hi - v.y.Lo) * metresPerDegree)
+	most := (v.x.To - v.x.From) / 4 / perMetre
+	length := sheet.Step(most, 1)
 	for length > most {
-		length = step(length/2.6, 1)
+		length = sheet.Step(length/2.6, 1)
 	}
-	x0, y0, long := px(v.x.from+14), px(v.y.from-14), px(length*perMetre)
+	x0, y0, long := sheet.Px(v.x.From+14), sheet.Px(v.y.From-14), sheet.Px(length*perMetre)
 	m.Bar = path{D: fmt.Sprintf("M%v %vv6h%vv-6", x0, y0-6, long), Label: roundDistance(length)}
 	m.BarMid = x0 + long/2
 }

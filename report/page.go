@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/whereto/whereto/run"
+	"github.com/whereto/whereto/sheet"
 )
 
 // page is all that the templates show.
@@ -158,7 +159,7 @@ func tilesOf(l *loaded) []tile {
 	first := of("acc@1", "Acc@1, "+r.Split)
 	found := tile{"Acc@10 of discoveries among new places", "-", "no first visits"}
 	if v, ok := r.Fresh.Metrics["acc@10"]; ok {
-		found.Value, found.Below = places(v.Value), fmt.Sprintf("%s of rows", percent(r.Fresh.Share))
+		found.Value, found.Below = places(v.Value), fmt.Sprintf("%s of rows", sheet.Percent(r.Fresh.Share))
 	} else if r.Discovery.N > 0 {
 		found.Below = "an older result; evaluate again"
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/whereto/whereto/eval"
+	"github.com/whereto/whereto/sheet"
 )
 
 // bin is one place on the axis of a binned chart.
@@ -75,25 +76,25 @@ func (f *figure) binned(l *loaded, bins []bin, every int, unit, xlabel string) {
 		f.Table.Rows = append(f.Table.Rows, binRow(b, acc1[i], los[i], his[i], acc10[i]))
 	}
 	f.Lead = fmt.Sprintf("%s rows of the %s split; bars are 95 %% Wilson intervals, the strip below counts rows (most: %s).",
-		count(l.tally.n), l.split, count(most))
+		sheet.Count(l.tally.n), l.split, sheet.Count(most))
 	_, top = roundOut(0, top, 5)
 	x, y := f.frame(chartHeight+strip, -.6, float64(len(bins))-.4, 0, top)
-	y.from -= strip
+	y.From -= strip
 	f.XLabel = xlabel
-	f.YTicks = y.ticks(5, trim3)
+	f.YTicks = y.Ticks(5, trim3)
 	f.Texts = append(f.Texts, text{X: f.Left - 8, Y: f.Bottom - 2, Anchor: "end", Text: "n"})
-	width := (x.to - x.from) / (float64(len(bins)) + .2)
+	width := (x.To - x.From) / (float64(len(bins)) + .2)
 	for i, b := range bins {
 		if i%every == 0 {
-			f.XTicks = append(f.XTicks, tick{x.at(xs[i]), b.tick})
+			f.XTicks = append(f.XTicks, sheet.Tick{At: x.At(xs[i]), Label: b.tick})
 		}
 		if b.n == 0 {
 			continue
 		}
-		h := px(max(1, float64(strip-8)*float64(b.n)/float64(most)))
-		f.Bars = append(f.Bars, box{X: x.at(xs[i]) - px(width*.36), Y: f.Bottom - h, W: px(width * .72), H: h, Class: "rows"})
-		f.Whiskers = append(f.Whiskers, whisker{x.at(xs[i]), y.at(los[i]), y.at(his[i]), "s1"})
-		f.Dots = append(f.Dots, dot{x.at(xs[i]), y.at(acc1[i]), 3.5, "s1"})
+		h := sheet.Px(max(1, float64(strip-8)*float64(b.n)/float64(most)))
+		f.Bars = append(f.Bars, box{X: x.At(xs[i]) - sheet.Px(width*.36), Y: f.Bottom - h, W: sheet.Px(width * .72), H: h, Class: "rows"})
+		f.Whiskers = append(f.Whiskers, whisker{x.At(xs[i]), y.At(los[i]), y.At(his[i]), "s1"})
+		f.Dots = append(f.Dots, dot{x.At(xs[i]), y.At(acc1[i]), 3.5, "s1"})
 	}
 	f.Paths = append(f.Paths, path{Class: "s2", D: lineOf(x, y, xs, acc10)}, path{Class: "s1 faint", D: lineOf(x, y, xs, acc1)})
 	f.Legend = []path{{Class: "s1", Label: "Acc@1"}, {Class: "s2", Label: "Acc@10"}}
@@ -102,7 +103,7 @@ func (f *figure) binned(l *loaded, bins []bin, every int, unit, xlabel string) {
 		if b.n == 0 {
 			return fmt.Sprintf("%s %s: no rows", unit, b.label)
 		}
-		return fmt.Sprintf("%s %s, n=%s\nAcc@1 %s [%s, %s]\nAcc@10 %s", unit, b.label, count(b.n), places(acc1[i]), places(los[i]), places(his[i]), places(acc10[i]))
+		return fmt.Sprintf("%s %s, n=%s\nAcc@1 %s [%s, %s]\nAcc@10 %s", unit, b.label, sheet.Count(b.n), places(acc1[i]), places(los[i]), places(his[i]), places(acc10[i]))
 	})
 }
 
@@ -111,7 +112,7 @@ func binRow(b bin, acc1, lo, hi, acc10 float64) []string {
 	if b.n > 0 {
 		interval = "[" + places(lo) + ", " + places(hi) + "]"
 	}
-	return []string{b.label, count(b.n), places(acc1), interval, places(acc10)}
+	return []string{b.label, sheet.Count(b.n), places(acc1), interval, places(acc10)}
 }
 
 // cdfFigure draws the distribution of the distance from first answer to truth.
@@ -121,7 +122,7 @@ func cdfFigure(l *loaded) *figure {
 		return f.without(l.tallyNote)
 	}
 	cdf := l.tally.cdf()
-	f.Lead = fmt.Sprintf("From first answer to truth, %s rows of the %s split.", count(l.tally.n), l.split)
+	f.Lead = fmt.Sprintf("From first answer to truth, %s rows of the %s split.", sheet.Count(l.tally.n), l.split)
 	if r := l.results[l.split]; r != nil {
 		f.Lead += " " + quantiles(r.Distance)
 	}
@@ -163,9 +164,9 @@ func (f *figure) distances(lines []cdfLine, far float64) {
 	lo, _ := slices.BinarySearch(errorEdges, from)
 	hi, _ := slices.BinarySearch(errorEdges, max(far, 1000))
 	x, y := f.frame(chartHeight, from, errorEdges[hi], 0, 1)
-	x.log = true
+	x.Log = true
 	f.XLabel = "distance error, log scale"
-	f.XTicks, f.YTicks = x.decades(roundDistance), y.ticks(5, percent)
+	f.XTicks, f.YTicks = x.Decades(roundDistance), y.Ticks(5, sheet.Percent)
 	xs := errorEdges[lo : hi+1]
 	for _, line := range lines {
 		f.Paths = append(f.Paths, path{Class: line.class, D: stepsOf(x, y, xs, line.cdf[lo:hi+1])})
@@ -176,7 +177,7 @@ func (f *figure) distances(lines []cdfLine, far float64) {
 	f.hover(x, xs, func(i int) string {
 		tip := "within " + metres(xs[i])
 		for _, line := range lines {
-			tip += fmt.Sprintf("\n%s %s", line.name, percent(line.cdf[lo+i]))
+			tip += fmt.Sprintf("\n%s %s", line.name, sheet.Percent(line.cdf[lo+i]))
 		}
 		return tip
 	})

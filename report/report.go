@@ -25,13 +25,13 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"html/template"
 	"io"
 	"path/filepath"
 	"time"
 
 	"github.com/whereto/whereto/file"
 	"github.com/whereto/whereto/run"
+	"github.com/whereto/whereto/sheet"
 )
 
 // MaxRuns is the most runs on one page: beyond it the colours of lines repeat
@@ -60,7 +60,7 @@ type Options struct {
 //go:embed *.html
 var files embed.FS
 
-var pages = template.Must(template.ParseFS(files, "*.html"))
+var pages = sheet.Parse(files)
 
 // Write writes the page of the runs in the folders dirs to w.
 func Write(ctx context.Context, w io.Writer, dirs []string, opt Options) error {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/whereto/whereto/eval"
 	"github.com/whereto/whereto/metric"
+	"github.com/whereto/whereto/sheet"
 )
 
 // resultTable is a table of scorers on the same rows.
@@ -133,7 +134,7 @@ func captionOf(r *eval.Result) string {
 		}
 	}
 	return fmt.Sprintf("%s, %s split, n = %s (returns %s, discovery %s). Brackets are 95 %% bootstrap intervals: %s resamples of %s, seed %d. Data %.12s.",
-		r.Protocol, r.Split, count(r.N), count(row.Returns.N), count(row.Discovery.N), count(r.Resamples), unit, r.Seed, r.Fingerprint)
+		r.Protocol, r.Split, sheet.Count(r.N), sheet.Count(row.Returns.N), sheet.Count(row.Discovery.N), sheet.Count(r.Resamples), unit, r.Seed, r.Fingerprint)
 }
 
 // forest draws Acc@1 of every row with its interval, one below the other.
@@ -145,18 +146,18 @@ func forest(rows []resultRow) *figure {
 		hi = max(hi, r.acc1.Hi, r.acc1.Value)
 	}
 	_, hi = roundOut(0, hi, 5)
-	f.Bottom = px(8 + step*len(rows))
+	f.Bottom = sheet.Px(8 + step*len(rows))
 	f.H = f.Bottom + 42
-	x := axis{lo: 0, hi: hi, from: left, to: right}
-	f.XTicks, f.XLabel = x.ticks(5, trim3), "Acc@1 with its 95 % interval"
+	x := sheet.Axis{Lo: 0, Hi: hi, From: left, To: right}
+	f.XTicks, f.XLabel = x.Ticks(5, trim3), "Acc@1 with its 95 % interval"
 	for i, r := range rows {
-		y := px(8 + step*i + step/2)
+		y := sheet.Px(8 + step*i + step/2)
 		class := r.Class
 		if r.Floor {
 			class = "floor"
 		}
-		f.Paths = append(f.Paths, path{Class: class, D: fmt.Sprintf("M%v %vH%v", x.at(r.acc1.Lo), y, x.at(r.acc1.Hi))})
-		f.Dots = append(f.Dots, dot{x.at(r.acc1.Value), y, 4.5, class})
+		f.Paths = append(f.Paths, path{Class: class, D: fmt.Sprintf("M%v %vH%v", x.At(r.acc1.Lo), y, x.At(r.acc1.Hi))})
+		f.Dots = append(f.Dots, dot{x.At(r.acc1.Value), y, 4.5, class})
 		f.Texts = append(f.Texts, text{X: left - 10, Y: y + 4, Anchor: "end", Text: ellipsis(r.Name, 20)})
 	}
 	return f
@@ -180,7 +181,7 @@ func pairedDifference(a, b *loaded, r *eval.Result) (*ranged, string) {
 	case a.tally.n != b.tally.n || a.tally.order != b.tally.order:
 		return nil, fmt.Sprintf("%s is not paired with %s: their files of predictions list different rows.", b.label, a.label)
 	case a.tally.hits == nil:
-		return nil, fmt.Sprintf("%s is not paired with %s: more than %s rows.", b.label, a.label, count(maxPairedRows))
+		return nil, fmt.Sprintf("%s is not paired with %s: more than %s rows.", b.label, a.label, sheet.Count(maxPairedRows))
 	}
 	boot := metric.Bootstrap{Seed: r.Seed, Resamples: min(r.Resamples, maxResamples)}
 	if r.ByUser {

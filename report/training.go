@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/whereto/whereto/run"
+	"github.com/whereto/whereto/sheet"
 )
 
 // A line of more than maxPoints is thinned to thinPoints: about a point for two
@@ -66,15 +67,15 @@ func lossFigure(l *loaded) *figure {
 	if len(train.xs) == 0 {
 		return f.without(noRecords(l, "training loss"))
 	}
-	f.Lead = fmt.Sprintf("%s records.", count(train.records))
+	f.Lead = fmt.Sprintf("%s records.", sheet.Count(train.records))
 	if train.records > len(train.xs) {
-		f.Lead = fmt.Sprintf("%s records, drawn as %d means with the range of each.", count(train.records), len(train.xs))
+		f.Lead = fmt.Sprintf("%s records, drawn as %d means with the range of each.", sheet.Count(train.records), len(train.xs))
 	}
 	lo, hi, _ := span(train.lo, train.hi, valid.ys)
 	lo, hi = roundOut(lo, hi, 5)
 	x, y := f.frame(chartHeight, 0, max(train.xs[len(train.xs)-1], 1), lo, hi)
 	f.XLabel = "optimiser step"
-	f.XTicks, f.YTicks = x.ticks(5, short), y.ticks(5, short)
+	f.XTicks, f.YTicks = x.Ticks(5, short), y.Ticks(5, short)
 	if d := bandOf(x, y, train.xs, train.lo, train.hi); d != "" && train.records > len(train.xs) {
 		f.Bands = append(f.Bands, path{Class: "s1", D: d})
 	}
@@ -111,7 +112,7 @@ func rateFigure(l *loaded) *figure {
 	f.Lead = fmt.Sprintf("Highest %s at step %s, last %s.", short(c.ys[peak]), short(c.xs[peak]), short(c.ys[len(c.ys)-1]))
 	x, y := f.frame(chartHeight, 0, max(c.xs[len(c.xs)-1], 1), 0, hi)
 	f.XLabel = "optimiser step"
-	f.XTicks, f.YTicks = x.ticks(5, short), y.ticks(4, short)
+	f.XTicks, f.YTicks = x.Ticks(5, short), y.Ticks(4, short)
 	f.Paths = append(f.Paths, path{Class: "s1", D: lineOf(x, y, c.xs, c.ys)})
 	f.hover(x, c.xs, func(i int) string {
 		return fmt.Sprintf("step %s: learning rate %s", short(c.xs[i]), short(c.ys[i]))
@@ -165,7 +166,7 @@ func epochFigure(l *loaded) *figure {
 	}
 	f.epochs(lines)
 	at := best(acc.ys)
-	f.Lead = fmt.Sprintf("Best Acc@1 %s after epoch %s of %d recorded; the axis does not begin at zero.", places(acc.ys[at]), short(acc.xs[at]), acc.records)
+	f.Lead = fmt.Sprintf("Best Acc@1 %s after epoch %s of %d recorded; the sheet.Axis does not begin at zero.", places(acc.ys[at]), short(acc.xs[at]), acc.records)
 	f.Table = epochTable(l.records)
 	return f
 }
@@ -184,7 +185,7 @@ func compareEpochs(id string, runs []*loaded, class map[*loaded]string) *figure 
 		return f.without("None of these runs has recorded a validation accuracy yet.")
 	}
 	f.epochs(lines, classes...)
-	f.Lead = "The best epoch of each run is marked; the axis does not begin at zero."
+	f.Lead = "The best epoch of each run is marked; the sheet.Axis does not begin at zero."
 	f.Table = &grid{Head: []string{"run", "epochs", "best epoch", "best Acc@1", "last Acc@1"}}
 	for _, line := range lines {
 		at := best(line.ys)
@@ -211,7 +212,7 @@ func (f *figure) epochs(lines []namedCurve, classes ...string) {
 	first, last, _ := span(epochs...)
 	x, y := f.frame(chartHeight, first-.3, last+.3, lo, hi)
 	f.XLabel = "epoch"
-	f.XTicks, f.YTicks = wholeTicks(x, first, last), y.ticks(5, trim3)
+	f.XTicks, f.YTicks = wholeTicks(x, first, last), y.Ticks(5, trim3)
 	single := len(classes) == 0
 	for i, line := range lines {
 		class := seriesClass(i)
@@ -222,13 +223,13 @@ func (f *figure) epochs(lines []namedCurve, classes ...string) {
 		f.Legend = append(f.Legend, path{Class: class, Label: line.name})
 		for j := range line.xs {
 			if len(line.xs) <= 40 {
-				f.Dots = append(f.Dots, dot{x.at(line.xs[j]), y.at(line.ys[j]), 2.5, class})
+				f.Dots = append(f.Dots, dot{x.At(line.xs[j]), y.At(line.ys[j]), 2.5, class})
 			}
 		}
 		if at := best(line.ys); i == 0 || !single {
-			f.Dots = append(f.Dots, dot{x.at(line.xs[at]), y.at(line.ys[at]), 6, class + " ring"})
+			f.Dots = append(f.Dots, dot{x.At(line.xs[at]), y.At(line.ys[at]), 6, class + " ring"})
 			if single {
-				f.Texts = append(f.Texts, bestLabel(f, x.at(line.xs[at]), y.at(line.ys[at]), line.ys[at]))
+				f.Texts = append(f.Texts, bestLabel(f, x.At(line.xs[at]), y.At(line.ys[at]), line.ys[at]))
 			}
 		}
 	}
@@ -251,10 +252,10 @@ func (f *figure) epochs(lines []namedCurve, classes ...string) {
 	})
 }
 
-func trim3(x float64) string { return trim(x, 3) }
+func trim3(x float64) string { return sheet.Trim(x, 3) }
 
 // bestLabel writes the best value beside its ring, inside the plotting area.
-func bestLabel(f *figure, x, y px, value float64) text {
+func bestLabel(f *figure, x, y sheet.Px, value float64) text {
 	t := text{X: x, Y: y - 11, Anchor: "middle", Class: "strong", Text: "best " + places(value)}
 	if t.X > f.Right-40 {
 		t.X, t.Anchor = f.Right, "end"
@@ -268,11 +269,11 @@ func bestLabel(f *figure, x, y px, value float64) text {
 }
 
 // wholeTicks marks whole numbers from first to last.
-func wholeTicks(x axis, first, last float64) []tick {
-	by := max(1, step(max(last-first, 1), 8))
-	var out []tick
+func wholeTicks(x sheet.Axis, first, last float64) []sheet.Tick {
+	by := max(1, sheet.Step(max(last-first, 1), 8))
+	var out []sheet.Tick
 	for v := math.Ceil(first/by) * by; v <= last; v += by {
-		out = append(out, tick{x.at(v), short(v)})
+		out = append(out, sheet.Tick{At: x.At(v), Label: short(v)})
 	}
 	return out
 }
@@ -285,7 +286,7 @@ func epochTable(records []run.Record) *grid {
 		if r.Kind != "validation" {
 			continue
 		}
-		row := []string{fmt.Sprint(r.Epoch + 1), count(r.Step)}
+		row := []string{fmt.Sprint(r.Epoch + 1), sheet.Count(r.Step)}
 		for _, name := range names {
 			cell := "-"
 			if v, ok := r.Values[name]; ok {
