@@ -219,7 +219,7 @@ func TestNumbers(t *testing.T) {
 	}
 	for x, want := range map[float64]string{0: "0 m", 87: "87 m", 1499: "1.5 km", 333_585: "334 km"} {
 		if got := sheet.Distance(x); got != want {
-			t.Errorf("sheet.Distance(%v) = %s, want %s", x, got, want)
+			t.Errorf("distance(%v) = %s, want %s", x, got, want)
 		}
 	}
 	if got := ranks([]float64{3, 9, 3, 1}); got[0] != 2 || got[1] != 1 || got[2] != 2 || got[3] != 4 {

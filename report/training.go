@@ -166,7 +166,7 @@ func epochFigure(l *loaded) *figure {
 	}
 	f.epochs(lines)
 	at := best(acc.ys)
-	f.Lead = fmt.Sprintf("Best Acc@1 %s after epoch %s of %d recorded; the sheet.Axis does not begin at zero.", places(acc.ys[at]), short(acc.xs[at]), acc.records)
+	f.Lead = fmt.Sprintf("Best Acc@1 %s after epoch %s of %d recorded; the axis does not begin at zero.", places(acc.ys[at]), short(acc.xs[at]), acc.records)
 	f.Table = epochTable(l.records)
 	return f
 }
@@ -185,7 +185,7 @@ func compareEpochs(id string, runs []*loaded, class map[*loaded]string) *figure 
 		return f.without("None of these runs has recorded a validation accuracy yet.")
 	}
 	f.epochs(lines, classes...)
-	f.Lead = "The best epoch of each run is marked; the sheet.Axis does not begin at zero."
+	f.Lead = "The best epoch of each run is marked; the axis does not begin at zero."
 	f.Table = &grid{Head: []string{"run", "epochs", "best epoch", "best Acc@1", "last Acc@1"}}
 	for _, line := range lines {
 		at := best(line.ys)
