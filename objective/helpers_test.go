@@ -38,6 +38,10 @@ var losses = []loss{
 	{"SDPO sum", sdpo(beta, objective.Sum), func(p *problem) float64 { return p.sdpo(beta, false) }},
 }
 
+// surprise takes log-probabilities as they are, so that it knows no shift and no lower
+// bound.
+var surprise = loss{"Surprise", func(in []*Node) *Node { return objective.Surprise(in[0], in[2], in[3], in[4]) }, (*problem).surprise}
+
 func dpo(beta float64, r objective.Reduction) func(in []*Node) *Node {
 	return func(in []*Node) *Node { return objective.DPO(in[0], in[1], in[2], in[3], in[4], beta, r) }
 }

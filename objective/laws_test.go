@@ -76,7 +76,7 @@ func TestRowsThatDoNotCount(t *testing.T) {
 	eachBench(t, func(t *testing.T, b *bench) {
 		for name, odd := range map[string]struct{ first, second string }{
 			"no click": {"000", "111"}, "only clicks": {"111", "111"}, "only clicks, no mask": {"111", "000"}, "nothing shown": {"000", "000"}} {
-			for _, l := range losses {
+			for _, l := range append(slices.Clone(losses), surprise) {
 				if l.name == "Binary" && odd.second == "111" {
 					continue // classes mean nothing to it
 				}

@@ -2,6 +2,7 @@ package objective_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ import (
 // references, labels and weights are constants.
 func TestLossesMatchOracles(t *testing.T) {
 	eachBench(t, func(t *testing.T, b *bench) {
-		for _, l := range losses {
+		for _, l := range append(slices.Clone(losses), surprise) {
 			rapid.Check(t, func(t *rapid.T) {
 				p := drawProblem(t)
 				got := b.solve(l, p)
@@ -81,6 +82,7 @@ func TestByHand(t *testing.T) {
 			{"DPO sum", loss{name: "s", graph: dpo(2, objective.Sum)}, pairs, 3.386376},
 			{"DPO mean", loss{name: "m", graph: dpo(2, objective.Mean)}, pairs, .846594},
 			{"S-DPO sum", loss{name: "ss", graph: sdpo(2, objective.Sum)}, pairs, 2.573919},
+			{"Surprise", surprise, pairs, -.85}, // -(1.4 + .3)/2
 			{"S-DPO mean", loss{name: "sm", graph: sdpo(2, objective.Mean)}, pairs, 1.286960},
 		} {
 			if got := b.solve(tt.l, tt.p).loss; math.Abs(got-tt.want) > 2e-6 {

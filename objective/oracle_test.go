@@ -106,6 +106,16 @@ func (p *problem) sdpo(beta float64, mean bool) float64 {
 	})
 }
 
+func (p *problem) surprise() float64 {
+	return p.preferred(func(pos, _ []int) float64 {
+		sum := 0.0
+		for _, j := range pos {
+			sum -= p.a[j] / float64(len(pos))
+		}
+		return sum
+	})
+}
+
 // measure is chosen, rejected, margin and accuracy of Measure.
 func (p *problem) measure(beta float64) [4]float64 {
 	reward := func(i int) float64 { return beta * (p.a[i] - p.b[i]) }

@@ -40,6 +40,17 @@ func SDPO(policy, reference, positive, negative, weight *Node, beta float64, red
 	return byWeight(reduction.of(ReduceSum(terms, -1), count(pos, policy.DType())), w)
 }
 
+// Surprise is what DPO leaves out: the mean of -log p_policy over the positives of a
+// request. DPO rewards a growing difference alone, and often lets positives become
+// unlikely too, only less so than negatives; this term, added to it with a weight,
+// keeps them from that (Pang et al., Iterative Reasoning Preference Optimization,
+// 2024). Requests count as in DPO, and add up to their mean by weight.
+func Surprise(policy, positive, negative, weight *Node) *Node {
+	check("Surprise", policy, weight, positive, negative)
+	pos, _, w := counting(positive, negative, weight, policy.DType())
+	return byWeight(Mean.of(ReduceSum(only(pos, Neg(policy)), -1), count(pos, policy.DType())), w)
+}
+
 // rewards is beta*delta [R, C], 0 where a candidate is in neither mask.
 func rewards(policy, reference, pos, neg *Node, beta float64) *Node {
 	used := LogicalOr(pos, neg)

@@ -40,6 +40,9 @@ type TuneConfig struct {
 	Loss      string              `yaml:"loss"`      // align: dpo or sdpo
 	Beta      float64             `yaml:"beta"`      // align: scale of the rewards
 	Reduction objective.Reduction `yaml:"reduction"` // align: mean or sum over the pairs of a request
+	// Anchor is the weight of -log P(clicked) beside the loss of alignment (ours; 0: the
+	// loss as printed). Without it the clicked places may become less likely, too.
+	Anchor float64 `yaml:"anchor"`
 }
 
 // DefaultTune is the paper's setting where it tells it.
@@ -62,6 +65,8 @@ func (c TuneConfig) Validate() error {
 		return fmt.Errorf("tune.loss is %q, want dpo or sdpo", c.Loss)
 	case !(c.Beta > 0 && c.Beta <= 1000):
 		return fmt.Errorf("tune.beta is %g, want more than 0 and at most 1000", c.Beta)
+	case !(c.Anchor >= 0 && c.Anchor <= 1000):
+		return fmt.Errorf("tune.anchor is %g, want 0 to 1000", c.Anchor)
 	case !c.Reduction.Valid():
 		return fmt.Errorf("tune.reduction is %q, want mean or sum", c.Reduction)
 	case c.Stage == StageAlign && c.Scratch:
@@ -111,8 +116,11 @@ func (s *Stage) Loss(scope *model.Scope, inputs []*Node, noise *Node) (*Node, []
 			loss = objective.SDPO
 		}
 		r := objective.Measure(policy, reference, clicked, negative, weight, s.Tune.Beta)
-		return loss(policy, reference, clicked, negative, weight, s.Tune.Beta, s.Tune.Reduction),
-			[]*Node{r.Accuracy, r.Chosen, r.Rejected, r.Margin}
+		sum := loss(policy, reference, clicked, negative, weight, s.Tune.Beta, s.Tune.Reduction)
+		if s.Tune.Anchor > 0 {
+			sum = Add(sum, MulScalar(objective.Surprise(policy, clicked, negative, weight), s.Tune.Anchor))
+		}
+		return sum, []*Node{r.Accuracy, r.Chosen, r.Rejected, r.Margin}
 	}
 	panic(fmt.Errorf("no stage %q", s.Tune.Stage))
 }

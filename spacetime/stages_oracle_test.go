@@ -287,7 +287,10 @@ func (o *feedNetwork) preferred(pos, neg []judgement) float64 {
 		}
 	}
 	if o.stage.Reduction == "mean" {
-		return sum / terms
+		sum /= terms
+	}
+	for _, j := range pos {
+		sum -= o.stage.Anchor * j.score / float64(len(pos))
 	}
 	return sum
 }

@@ -50,6 +50,7 @@ func stageCases() []stageCase {
 		{"rank, flat, interest, likelihood", whole(false), 0, tune(StageRank, ours), false},
 		{"embed, interest", whole(true), tinyMedia, tune(StageEmbed, ours), true},
 		{"dpo", whole(true), 0, tune(StageAlign, same), true},
+		{"dpo, anchor", whole(true), 0, tune(StageAlign, func(c *TuneConfig) { c.Anchor = 0.6 }), false},
 		{"dpo, sum, bare", bare, 0, tune(StageAlign, func(c *TuneConfig) { c.Reduction = objective.Sum }), false},
 		{"sdpo, media", whole(true), tinyMedia, tune(StageAlign, func(c *TuneConfig) { c.Loss = "sdpo" }), false},
 		{"sdpo, sum, flat", whole(false), 0, tune(StageAlign, func(c *TuneConfig) { c.Loss, c.Reduction = "sdpo", objective.Sum }), true},
