@@ -3,12 +3,10 @@ package atlas
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"image"
 	"image/png"
-	"io"
 	"math"
 	"slices"
 	"strings"
@@ -16,6 +14,7 @@ import (
 	"time"
 
 	"github.com/whereto/whereto/city"
+	"github.com/whereto/whereto/internal/testkit"
 	"github.com/whereto/whereto/poi"
 )
 
@@ -31,45 +30,8 @@ func pageOf(t testing.TB, in Input) string {
 	t.Helper()
 	var b bytes.Buffer
 	must(t, Write(&b, in))
-	wellFormed(t, b.String())
-	for _, bad := range []string{"NaN", "Inf", "http:", "https:", "ZgotmplZ", "<no value>", "%!", "@import", "url("} {
-		if strings.Contains(b.String(), bad) {
-			t.Errorf("the page holds %q", bad)
-		}
-	}
+	testkit.Page(t, b.String())
 	return b.String()
-}
-
-// wellFormed reads the page as XML, which is stricter than HTML: each element
-// closed, each attribute quoted, ids unique, nothing loaded from elsewhere.
-func wellFormed(t testing.TB, page string) {
-	t.Helper()
-	dec := xml.NewDecoder(strings.NewReader(page))
-	ids := map[string]bool{}
-	for {
-		tok, err := dec.Token()
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		must(t, err)
-		start, ok := tok.(xml.StartElement)
-		if !ok {
-			continue
-		}
-		for _, a := range start.Attr {
-			switch a.Name.Local {
-			case "id":
-				if ids[a.Value] {
-					t.Errorf("id %q is there twice", a.Value)
-				}
-				ids[a.Value] = true
-			case "src", "href":
-				if !strings.HasPrefix(a.Value, "data:image/") {
-					t.Errorf("%s=%q leaves the page", a.Name.Local, a.Value)
-				}
-			}
-		}
-	}
 }
 
 func wantAll(t testing.TB, page string, parts ...string) {

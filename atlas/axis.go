@@ -1,21 +1,9 @@
 package atlas
 
-import (
-	"math"
+import "github.com/whereto/whereto/sheet"
 
-	"github.com/whereto/whereto/sheet"
-)
-
-// short prints large numbers with k and M.
-func short(x float64) string {
-	switch abs := math.Abs(x); {
-	case abs >= 1e6:
-		return sheet.Trim(x/1e6, 3) + "M"
-	case abs >= 1e4:
-		return sheet.Trim(x/1e3, 3) + "k"
-	}
-	return sheet.Trim(x, 3)
-}
+// short prints up to three significant digits.
+func short(x float64) string { return sheet.Short(x, 3) }
 
 // period prints seconds.
 func period(s float64) string {

@@ -7,8 +7,7 @@
 #   bench/city.sh [OUT]
 #
 # SEEDS="1 2 3" and ROWS="chain rows ablations lengths" choose what is run; chain is
-# the shortest way through all stages (the hour of the acceptance), rows the rest of
-# the tables.
+# the shortest way through all stages, rows the rest of the tables.
 set -euo pipefail
 out=${1:-runs/city}
 w=${WHERETO:-bin/whereto}

@@ -3,11 +3,9 @@ package casebook
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/xml"
 	"errors"
 	"image"
 	"image/png"
-	"io"
 	"math"
 	"strings"
 	"testing"
@@ -15,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/whereto/whereto/internal/testkit"
 	"github.com/whereto/whereto/poi"
 	"github.com/whereto/whereto/sheet"
 )
@@ -26,52 +25,11 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// check fails on what may stand on no page.
-func check(t interface {
-	Helper()
-	Fatalf(string, ...any)
-}, page string) {
-	t.Helper()
-	for _, bad := range []string{"NaN", "Inf", "http:", "https:", "ZgotmplZ", "<no value>", "%!", "@import", "url("} {
-		if strings.Contains(page, bad) {
-			t.Fatalf("the page holds %q", bad)
-		}
-	}
-	dec := xml.NewDecoder(strings.NewReader(page)) // stricter than HTML
-	ids := map[string]bool{}
-	for {
-		tok, err := dec.Token()
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			t.Fatalf("the page is not well-formed: %v", err)
-		}
-		start, ok := tok.(xml.StartElement)
-		if !ok {
-			continue
-		}
-		for _, a := range start.Attr {
-			switch a.Name.Local {
-			case "id":
-				if ids[a.Value] {
-					t.Fatalf("id %q is there twice", a.Value)
-				}
-				ids[a.Value] = true
-			case "src", "href":
-				if !strings.HasPrefix(a.Value, "data:image/") && !strings.HasPrefix(a.Value, "#") {
-					t.Fatalf("%s=%q leaves the page", a.Name.Local, a.Value)
-				}
-			}
-		}
-	}
-}
-
 func pageOf(t testing.TB, p Page) string {
 	t.Helper()
 	var b bytes.Buffer
 	must(t, Write(&b, p))
-	check(t, b.String())
+	testkit.Page(t, b.String())
 	return b.String()
 }
 
@@ -323,6 +281,6 @@ func TestAnyPageIsWellFormed(t *testing.T) {
 		if err := Write(&b, Page{Title: text.Draw(t, "title"), Cases: []Case{c}}); err != nil {
 			t.Fatal(err)
 		}
-		check(t, b.String())
+		testkit.Page(t, b.String())
 	})
 }

@@ -18,9 +18,8 @@ import (
 var errTooLarge = errors.New("answer too large")
 
 // post sends one request and returns the answer's whole body, at most MaxAnswer
-// bytes of it, and its head. It is written by hand, because a client library for
-// these two routes takes longer to compile than all the rest of the program, and
-// its own retries and environment variables would have to be switched off.
+// bytes of it, and its head. It is written by hand: a client library's own retries
+// and environment variables would have to be switched off for these two routes.
 func (c *Client) post(ctx context.Context, route string, payload []byte) (*http.Response, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(c.cfg.URL, "/")+"/"+route, bytes.NewReader(payload))
 	if err != nil {

@@ -195,7 +195,8 @@ func (c *Collector) shares(counts map[string]int64) {
 }
 
 // gyration returns the radius of gyration in metres. The centre is that of the
-// points on the sphere, so that the antimeridian is no border.
+// points on the sphere, so that the antimeridian is no border. Below a millimetre it
+// is 0: the centre of one place is that place only up to rounding.
 func gyration(stays []poi.Action) float64 {
 	const rad = math.Pi / 180
 	var x, y, z float64
@@ -209,7 +210,10 @@ func gyration(stays []poi.Action) float64 {
 		m := geo.Metres(lat, lng, stays[i].Lat, stays[i].Lng)
 		sum += m * m
 	}
-	return math.Sqrt(sum / float64(len(stays)))
+	if r := math.Sqrt(sum / float64(len(stays))); r >= 1e-3 {
+		return r
+	}
+	return 0
 }
 
 // Laws returns what was gathered under a name. The Collector must not be used

@@ -62,8 +62,7 @@ type Config struct {
 	Batch  int     `yaml:"batch"` // requests
 }
 
-// Default is the network of the recipe city-base, whose training settings belong to it:
-// they matter more than the network does.
+// Default is the network of the recipe city-base, whose training settings belong to it.
 func Default() Config {
 	return Config{Dim: 16, UserTable: 1 << 14, PlaceTable: 1 << 15, GeoTable: 1 << 12, CrossTable: 1 << 13, BlockKM: 1,
 		History: 16, AttentionHidden: 32, Hidden: []int{128, 64}, Dropout: 0.1, FieldDropout: 0.2, Attention: true, Interactions: true,

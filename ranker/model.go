@@ -3,6 +3,7 @@ package ranker
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // graph code reads as formulas
@@ -112,7 +113,7 @@ func (n *net) dense(name string, x *Node, out int) *Node {
 	dims := x.Shape().Dimensions
 	in := dims[len(dims)-1]
 	w := n.weight(name, 1/math.Sqrt(float64(in)), in, out)
-	return Reshape(MatMul(Reshape(x, -1, in), w), append(append([]int(nil), dims[:len(dims)-1]...), out)...)
+	return Reshape(MatMul(Reshape(x, -1, in), w), append(slices.Clone(dims[:len(dims)-1]), out)...)
 }
 
 func (n *net) dropout(x *Node, rate float64, salt int) *Node {

@@ -33,19 +33,8 @@ func roundOut(lo, hi float64, want int) (float64, float64) {
 	return math.Floor(lo/s+1e-9) * s, math.Ceil(hi/s-1e-9) * s
 }
 
-// short prints up to four significant digits, large numbers with k and M.
-func short(x float64) string {
-	switch abs := math.Abs(x); {
-	case !isFinite(x):
-		return "-"
-	case abs >= 1e6:
-		return sheet.Trim(x/1e6, 4) + "M"
-	case abs >= 1e4:
-		return sheet.Trim(x/1e3, 4) + "k"
-	default:
-		return sheet.Trim(x, 4)
-	}
-}
+// short prints up to four significant digits.
+func short(x float64) string { return sheet.Short(x, 4) }
 
 // places prints four places, as the result tables of the field do.
 func places(x float64) string {

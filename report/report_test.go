@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	"context"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/whereto/whereto/eval"
+	"github.com/whereto/whereto/internal/testkit"
 	"github.com/whereto/whereto/run"
 )
 
@@ -103,43 +103,8 @@ func pageOf(t *testing.T, dirs ...string) string {
 	t.Helper()
 	var b bytes.Buffer
 	must(t, Write(t.Context(), &b, dirs, Options{Now: someDay}))
-	wellFormed(t, b.String())
-	for _, bad := range []string{"NaN", "+Inf", "-Inf", "http://", "https://", "ZgotmplZ", "<no value>", "%!"} {
-		if strings.Contains(b.String(), bad) {
-			t.Errorf("the page holds %q", bad)
-		}
-	}
+	testkit.Page(t, b.String())
 	return b.String()
-}
-
-// wellFormed reads the page as XML, which is stricter than HTML: each element
-// closed, each attribute quoted, ids unique.
-func wellFormed(t *testing.T, page string) {
-	t.Helper()
-	dec := xml.NewDecoder(strings.NewReader(page))
-	ids := map[string]bool{}
-	for {
-		tok, err := dec.Token()
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		must(t, err)
-		start, ok := tok.(xml.StartElement)
-		if !ok {
-			continue
-		}
-		for _, a := range start.Attr {
-			if a.Name.Local == "id" && ids[a.Value] {
-				t.Errorf("id %q is there twice", a.Value)
-			}
-			if a.Name.Local == "id" {
-				ids[a.Value] = true
-			}
-			if (a.Name.Local == "src" || a.Name.Local == "href") && !strings.HasPrefix(a.Value, "#") {
-				t.Errorf("%s=%q leaves the page", a.Name.Local, a.Value)
-			}
-		}
-	}
 }
 
 func wantAll(t *testing.T, page string, parts ...string) {

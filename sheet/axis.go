@@ -97,6 +97,19 @@ func Trim(x float64, digits int) string {
 	return strconv.FormatFloat(x, 'f', -1, 64)
 }
 
+// Short prints significant digits, large numbers with k and M, and - for no number.
+func Short(x float64, digits int) string {
+	switch abs := math.Abs(x); {
+	case math.IsNaN(x) || math.IsInf(x, 0):
+		return "-"
+	case abs >= 1e6:
+		return Trim(x/1e6, digits) + "M"
+	case abs >= 1e4:
+		return Trim(x/1e3, digits) + "k"
+	}
+	return Trim(x, digits)
+}
+
 // Percent prints a share of 1.
 func Percent(x float64) string { return Trim(x*100, 3) + " %" }
 

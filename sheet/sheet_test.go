@@ -54,6 +54,7 @@ func TestTicks(t *testing.T) {
 func TestNumbers(t *testing.T) {
 	for got, want := range map[string]string{
 		Trim(0, 3): "0", Trim(1234.5, 3): "1230", Trim(0.00012, 2): "1.2e-4", Trim(2.5e7, 3): "2.5e7", Percent(.1234): "12.3 %",
+		Short(12345, 3): "12.3k", Short(2.5e6, 3): "2.5M", Short(-9999, 4): "-9999", Short(math.NaN(), 3): "-", Short(math.Inf(1), 3): "-",
 		Distance(740): "740 m", Distance(15_230): "15.2 km", Count(-1234567): "-1,234,567", Count(int64(999)): "999",
 	} {
 		if got != want {

@@ -86,7 +86,7 @@ func (n *net) embedCells(cells *Node) *Node {
 		shift = InsertAxes(shift, 0)
 	}
 	e := look(w, Add(cells, BroadcastToShape(shift, cells.Shape())))
-	dims := append(append([]int(nil), cells.Shape().Dimensions[:cells.Rank()-1]...), n.d)
+	dims := append(slices.Clone(cells.Shape().Dimensions[:cells.Rank()-1]), n.d)
 	return Reshape(e, dims...)
 }
 
@@ -104,7 +104,7 @@ func (n *net) gate(name string, parts ...*Node) *Node {
 	if n.c.Gate == "input" {
 		w := n.weight("gate/"+name+"/weight", 0.02, k*n.d, k)
 		flat := Reshape(Concatenate(parts, -1), -1, k*n.d)
-		dims := append(append([]int(nil), parts[0].Shape().Dimensions[:parts[0].Rank()-1]...), k)
+		dims := append(slices.Clone(parts[0].Shape().Dimensions[:parts[0].Rank()-1]), k)
 		projected := Reshape(MatMul(flat, w), dims...)
 		logits = Add(projected, BroadcastToShape(logits, projected.Shape()))
 	}

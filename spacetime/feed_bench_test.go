@@ -25,7 +25,7 @@ func BenchmarkScore(b *testing.B) {
 				rng := rand.New(rand.NewPCG(1, 1))
 				stage := &Stage{Model: &Model{Config: v.c, Tables: v.tables(rng)}, Tune: DefaultTune()}
 				exec := model.MustNewExec(be, model.NewStore(), func(s *model.Scope, in []*Node) []*Node {
-					return []*Node{stage.Scores(s, in)}
+					return stage.Scores(s, in)
 				})
 				var in []any
 				for _, a := range wideFeed(64, candidates) {

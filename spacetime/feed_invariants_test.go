@@ -27,7 +27,7 @@ func answers(tr *feedTrial) graph {
 	return func(s *model.Scope, in []*Node) []*Node {
 		option, show := in[batch.FeedOption], in[batch.FeedShow]
 		places := tr.stage.Places(s, Reshape(option, option.Shape().Size()), Reshape(show, option.Shape().Size(), -1))
-		return []*Node{tr.stage.Scores(s, in), tr.stage.LogProbs(s, in), tr.stage.Users(s, in), places}
+		return []*Node{tr.stage.Scores(s, in)[0], tr.stage.LogProbs(s, in), tr.stage.Users(s, in), places}
 	}
 }
 

@@ -2,6 +2,7 @@ package spacetime
 
 import (
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // graph code reads as formulas
@@ -11,8 +12,8 @@ import (
 
 // Ours, beyond the paper: what an option has in common with the places of the past,
 // told to the heads of post-training directly. The decoder would have to learn from
-// clicks alone to count which qualities the past places share, and a feed has too
-// few of them; a product of two sums learns it from the first steps on.
+// the clicks of a feed alone to count which qualities the past places share; a product
+// of two sums has that form to begin with.
 
 // traits are what places [..., ] with media vectors [..., X] are like, [..., I]: their
 // embeddings and, beside them, their media seen through learned maps, the same for
@@ -23,7 +24,7 @@ func (f *feed) traits(place, vectors *Node) *Node {
 	if f.t.Media > 0 {
 		x = Concatenate([]*Node{x, f.seen(Reshape(vectors, rows, f.t.Media), "interest/media", 0.2, f.interest)}, -1)
 	}
-	return Reshape(x, append(append([]int(nil), place.Shape().Dimensions...), f.wide())...)
+	return Reshape(x, append(slices.Clone(place.Shape().Dimensions), f.wide())...)
 }
 
 // wide is the width of traits, I.
@@ -63,19 +64,15 @@ func (f *feed) known() *Node {
 	return And(before, BroadcastToDims(InsertAxes(GreaterThan(place, ScalarZero(f.g, dtypes.Int32)), 1), shape...))
 }
 
-// liking is what the heads learn on top of the decoder: logits [R, C] of the options
-// from their hidden states h [R*C, D], their traits, and these times the habits.
-func (f *feed) liking(h *Node) *Node {
-	option := flatten(f.in[batch.FeedOption])
-	r, c := option.Shape().Dimensions[0], option.Shape().Dimensions[1]
+// liking is what a ranking logit has from the options' traits: by themselves and
+// multiplied by the habits, [R, C]. The sum of the products is plain to begin with, so
+// that the maps learn from the first step.
+func (f *feed) liking() *Node {
 	traits := flatten(f.traits(f.in[batch.FeedOption], f.in[batch.FeedShow])) // [R, C, I]
 	common := Mul(traits, BroadcastToShape(InsertAxes(f.habits(), 1), traits.Shape()))
-	wide, hidden := f.wide(), 2*f.interest
-	common, traits = Reshape(common, r*c, wide), Reshape(traits, r*c, wide)
-	x := f.dropout(Concatenate([]*Node{h, traits, common}, -1), 161)
-	y := MatMul(x, f.weight("interest/hidden", 1/math.Sqrt(float64(f.d+2*wide)), f.d+2*wide, hidden))
-	y = silu(Add(y, BroadcastToShape(InsertAxes(f.weight("interest/hidden_bias", 0, hidden), 0), y.Shape())))
-	// A plain sum to begin with, so that the maps learn from the first step.
-	plain := AddScalar(f.weight("interest/common", 0, wide, 1), 1)
-	return Reshape(Add(MatMul(y, f.weight("interest/out", 0.02, hidden, 1)), MatMul(common, plain)), r, c)
+	dims, wide := traits.Shape().Dimensions, f.wide()
+	sum := func(x *Node, name string, start float64) *Node {
+		return MatMul(Reshape(x, -1, wide), AddScalar(f.weight(name, 0, wide, 1), start))
+	}
+	return Reshape(Add(sum(traits, "interest/alone", 0), sum(common, "interest/common", 1)), dims[:2]...)
 }

@@ -47,19 +47,10 @@ func (o *feedNetwork) habits(r int) []float64 {
 }
 
 // liking is what a ranking logit has from traits and habits.
-func (o *feedNetwork) liking(r int, place int32, h []float64) float64 {
+func (o *feedNetwork) liking(r int, place int32) (z float64) {
 	traits := o.traits(place, o.shownMedia(r, int(o.ints(batch.InRequest, r, 0)[0])))
-	common := make([]float64, len(traits))
 	for i, x := range o.habits(r) {
-		common[i] = x * traits[i]
-	}
-	x := append(append(append([]float64(nil), h...), traits...), common...)
-	z := 0.0
-	for i, c := range common {
-		z += c * (1 + o.w["interest/common"][i])
-	}
-	for i, y := range plus(oracle.Product(x, o.w["interest/hidden"], 2*o.stage.Interest), o.w["interest/hidden_bias"]) {
-		z += o.w["interest/out"][i] * y / (1 + math.Exp(-y))
+		z += traits[i] * (o.w["interest/alone"][i] + x*(1+o.w["interest/common"][i]))
 	}
 	return z
 }

@@ -107,7 +107,7 @@ func (s *Stage) Loss(scope *model.Scope, inputs []*Node, noise *Node) (*Node, []
 	case StageEmbed:
 		return s.contrast(f, valid, clicked, weight)
 	case StageRank:
-		z := f.rankLogits(s.Tune.Likelihood)
+		z, _ := f.rankLogits(s.Tune.Likelihood)
 		return objective.Binary(z, clicked, valid, weight), []*Node{objective.PairAccuracy(z, clicked, negative, weight)}
 	case StageAlign:
 		policy, reference := f.logProbs(), flatten(inputs[batch.FeedExtra])
@@ -164,9 +164,15 @@ func (s *Stage) Places(scope *model.Scope, place, media *Node) *Node {
 	return f.placeVectors(s.Tune.Dim, place, media)
 }
 
-// Scores is the graph of ranking logits, [R, C], of a feed batch.
-func (s *Stage) Scores(scope *model.Scope, inputs []*Node) *Node {
-	return s.feed(scope, inputs, nil).rankLogits(s.Tune.Likelihood)
+// Scores is the graph of ranking logits, [R, C], of a feed batch. With tune.interest
+// the part of them that compares options with the past follows, [R, C], too: another
+// ranker may trust it more than the rest.
+func (s *Stage) Scores(scope *model.Scope, inputs []*Node) []*Node {
+	z, liking := s.feed(scope, inputs, nil).rankLogits(s.Tune.Likelihood)
+	if liking == nil {
+		return []*Node{z}
+	}
+	return []*Node{z, liking}
 }
 
 // LogProbs is the graph of log P(place) of the options of a feed batch, [R, C].
@@ -182,14 +188,14 @@ func (f *feed) judged() (valid, clicked *Node) {
 }
 
 // rankLogits are W_c H(inner) of every option, [R, C], with what the recipe adds: the
-// generating heads' log-probability of the option, and what it has in common with
-// the past.
-func (f *feed) rankLogits(likelihood bool) *Node {
+// generating heads' log-probability of the option, and liking, what it has in common
+// with the past (nil without).
+func (f *feed) rankLogits(likelihood bool) (z, liking *Node) {
 	users, at := f.options()
 	h := at[len(at)-1] // [B, M, C, D]
 	dims := h.Shape().Dimensions
 	h = Reshape(h, -1, f.d)
-	z := MatMul(h, f.weight("rank/out", 0.02, f.d, 1))
+	z = MatMul(h, f.weight("rank/out", 0.02, f.d, 1))
 	z = Add(z, BroadcastToShape(InsertAxes(f.weight("rank/bias", 0, 1), 0), z.Shape()))
 	z = Reshape(z, dims[0]*dims[1], dims[2])
 	if likelihood {
@@ -199,9 +205,10 @@ func (f *feed) rankLogits(likelihood bool) *Node {
 		}
 	}
 	if f.interest > 0 {
-		z = Add(z, f.liking(h))
+		liking = f.liking()
+		z = Add(z, liking)
 	}
-	return z
+	return z, liking
 }
 
 // userVectors are E_u, of length one, [R, E].

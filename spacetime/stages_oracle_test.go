@@ -150,7 +150,7 @@ func (o *feedNetwork) judge(r int, place int32) float64 {
 			}
 		}
 		if o.stage.Interest > 0 {
-			z += o.liking(r, place, h[len(h)-1])
+			z += o.liking(r, place)
 		}
 		return z
 	}

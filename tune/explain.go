@@ -211,13 +211,12 @@ func (e *Explainer) scores(ctx context.Context, trials []trial) ([]float64, erro
 			return nil, err
 		}
 		part := trials[from:min(from+size, len(trials))]
-		res, err := e.scorer.call(e.stack(part, size))
+		res, width, err := e.scorer.call(e.stack(part, size))
 		if err != nil {
-			return nil, fmt.Errorf("explain: %w", err)
+			return nil, err
 		}
-		flat, width := spacetime.Floats(res[0])
 		for i := range part {
-			out = append(out, float64(flat[i*width]))
+			out = append(out, float64(res[0][i*width]))
 		}
 	}
 	return out, nil

@@ -8,7 +8,6 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/whereto/whereto/batch"
@@ -32,13 +31,11 @@ func (a *Assembly) Ranker(name string, backend compute.Backend, store *model.Sto
 
 // scorer prepares the graph of logits, or of log-probabilities.
 func (a *Assembly) scorer(name string, backend compute.Backend, store *model.Store) (*scorer, error) {
-	build := a.Model.LogProbs
-	if a.Stage.Tune.Stage == spacetime.StageRank {
-		build = a.Stage.Scores
+	build := a.Stage.Scores
+	if a.Stage.Tune.Stage != spacetime.StageRank {
+		build = func(s *model.Scope, in []*graph.Node) []*graph.Node { return []*graph.Node{a.Model.LogProbs(s, in)} }
 	}
-	exec, err := model.NewExec(backend, store, func(s *model.Scope, in []*graph.Node) []*graph.Node {
-		return []*graph.Node{build(s, in)}
-	})
+	exec, err := model.NewExec(backend, store, build)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the ranker %s: %w", name, err)
 	}
@@ -63,20 +60,32 @@ func (s *scorer) Probabilities() bool { return s.squash }
 
 // Rank implements poi.Ranker.
 func (s *scorer) Rank(ctx context.Context, requests []*poi.Request, dst [][]float64) error {
-	return s.a.each(ctx, requests, func(part []bundle, in []any, shape batch.Shape) error {
-		out, err := s.call(in)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+	if err := s.parts(ctx, requests, dst); err != nil {
+		return err
+	}
+	if s.squash {
+		for _, row := range dst {
+			for c, x := range row {
+				row[c] = 1 / (1 + math.Exp(-x))
+			}
 		}
-		flat, width := spacetime.Floats(out[0])
-		for i, w := range part {
-			for m, at := range w.at {
-				for c := range requests[at].Options {
-					x := float64(flat[(i*shape.M+m)*width+c])
-					if s.squash {
-						x = 1 / (1 + math.Exp(-x))
+	}
+	return nil
+}
+
+// parts fills dst with the first outputs of the graph, the scores before all.
+func (s *scorer) parts(ctx context.Context, requests []*poi.Request, dst ...[][]float64) error {
+	return s.a.each(ctx, requests, func(part []bundle, in []any, shape batch.Shape) error {
+		out, width, err := s.call(in)
+		if err != nil {
+			return err
+		}
+		for k := range dst {
+			for i, w := range part {
+				for m, at := range w.at {
+					for c := range requests[at].Options {
+						dst[k][at][c] = float64(out[k][(i*shape.M+m)*width+c])
 					}
-					dst[at][c] = x
 				}
 			}
 		}
@@ -84,11 +93,21 @@ func (s *scorer) Rank(ctx context.Context, requests []*poi.Request, dst [][]floa
 	})
 }
 
-func (s *scorer) call(in []any) ([]*tensors.Tensor, error) {
+// call runs the graph and frees its inputs. It returns the outputs and the size of
+// their last axis.
+func (s *scorer) call(in []any) (out [][]float32, width int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer spacetime.Free(in)
-	return s.exec.Call(in...)
+	res, err := s.exec.Call(in...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", s.name, err)
+	}
+	out = make([][]float32, len(res))
+	for k, x := range res {
+		out[k], width = spacetime.Floats(x)
+	}
+	return out, width, nil
 }
 
 // bundle is requests of one user that see one and the same window, so that sharing

@@ -3,7 +3,10 @@ package tune
 import (
 	"context"
 	"math"
+	"os"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -273,7 +276,8 @@ func TestOpenWithoutItsHead(t *testing.T) {
 		stage string
 		sets  []string
 		lacks string
-	}{{"embed", nil, "embed/user"}, {"rank", nil, "rank/out"}, {"rank", withMedia, "media/map"}} {
+	}{{"embed", nil, "embed/user"}, {"rank", nil, "rank/out"}, {"rank", withMedia, "media/map"},
+		{"embed", []string{"tune.interest=4"}, "embed/habits"}, {"rank", []string{"tune.interest=4"}, "interest/alone"}, {"rank", []string{"tune.likelihood=true"}, "rank/likelihood"}} {
 		a, store := w.stage(t, backend, c.stage, c.sets...), w.weights(t)
 		if c.sets != nil { // the head is there, made by a stage that sees nothing
 			blind := w.stage(t, backend, c.stage)
@@ -283,6 +287,27 @@ func TestOpenWithoutItsHead(t *testing.T) {
 		must(t, r.SaveCheckpoint(run.Last, store, run.State{Step: 1}, training.IsModelPath))
 		_, err := Open(t.Context(), r.Dir(), fit.OpenOptions{Backend: backend, Checkpoint: run.Last}, Options{Backend: backend})
 		wantError(t, err, run.ErrMismatch, c.lacks, r.Dir())
+	}
+}
+
+// A ranking logit is what the heads of the paper say and, apart from it, the liking.
+func TestLikingIsThePartThatInterestAdds(t *testing.T) {
+	w, backend := getWorld(t), pureGo(t)
+	full, blind, store := w.stage(t, backend, "rank", "tune.interest=4"), w.stage(t, backend, "rank"), w.weights(t)
+	s, err := full.scorer("full", backend, store)
+	must(t, err)
+	requests := full.some(9)
+	scores, liking := room(requests), room(requests)
+	must(t, s.parts(t.Context(), requests, scores, liking))
+	for i, q := range requests {
+		for c, z := range blind.logits(t, backend, store, q) {
+			if d := math.Abs(scores[i][c] - liking[i][c] - z); d > near {
+				t.Errorf("request %d, option %d: %g of %g is liking, the rest is off by %g", i, c, liking[i][c], scores[i][c], d)
+			}
+		}
+	}
+	if d := spread(liking); d < 10*near {
+		t.Errorf("likings spread over %g", d)
 	}
 }
 
@@ -311,7 +336,35 @@ func TestClickModelWithStages(t *testing.T) {
 	if d := apart(t, scores[0], scores[1]); !(d > near) || math.IsNaN(spread(scores[0])) {
 		t.Errorf("features of two stages change scores by %g", d)
 	}
+	testFeaturesAreKept(t, backend, ranks)
 	ranks.Feed.Fingerprint = "of another log"
 	_, err = AssembleBase(t.Context(), w.base, rec, []*Trained{ranks}, backend, nil)
 	wantError(t, err, poi.ErrBadInput, "other impressions")
+}
+
+// What a stage said is read again for the same weights and the same feed only, and a
+// broken file is computed again.
+func testFeaturesAreKept(t *testing.T, backend compute.Backend, of *Trained) {
+	t.Helper()
+	var told []string
+	ask := func(feed *poi.Feed) [][]float32 {
+		t.Helper()
+		told = nil
+		lists, err := of.say(t.Context(), feed, backend, func(line string) { told = append(told, line) })
+		must(t, err)
+		return lists
+	}
+	first := ask(of.Feed)
+	if len(told) != 1 || !strings.HasPrefix(told[0], "features from ") {
+		t.Errorf("asked again, it says %q", told)
+	}
+	other := *of.Feed
+	other.Fingerprint = "another"
+	if ask(&other); len(told) != 1 || !strings.Contains(told[0], "requests") {
+		t.Errorf("asked of another feed, it says %q", told)
+	}
+	must(t, os.WriteFile(of.Base.Run.Path(featuresFile), []byte("broken"), 0o600))
+	if again := ask(of.Feed); len(told) != 2 || !strings.Contains(told[0], "cannot be read") || !reflect.DeepEqual(first, again) {
+		t.Errorf("after a broken file it says %q", told)
+	}
 }

@@ -208,14 +208,18 @@ func open(ctx context.Context, base *fit.Trained, o Options) (*Trained, error) {
 // complete checks that the weights hold all that the stage reads: what is lacking
 // would else be drawn at random without a word.
 func (a *Assembly) complete(store *model.Store) error {
-	want := map[string][]string{spacetime.StageEmbed: {"embed/user", "embed/place"}, spacetime.StageRank: {"rank/out", "rank/bias"},
-		spacetime.StageAlign: {"kind", "place"}}[a.Recipe.Tune.Stage]
-	if a.Media != nil {
-		want = append(want, "media/map")
-	}
-	for _, name := range want {
-		if store.GetVariable("/spacetime/"+name) == nil {
-			return fmt.Errorf("its weights have no %s: %w; train the stage again", name, run.ErrMismatch)
+	t := a.Recipe.Tune
+	embed, rank, align := t.Stage == spacetime.StageEmbed, t.Stage == spacetime.StageRank, t.Stage == spacetime.StageAlign
+	for _, w := range []struct {
+		name   string
+		needed bool
+	}{
+		{"embed/user", embed}, {"embed/place", embed}, {"embed/habits", embed && t.Interest > 0},
+		{"rank/out", rank}, {"rank/bias", rank}, {"rank/likelihood", rank && t.Likelihood}, {"interest/alone", rank && t.Interest > 0},
+		{"kind", align}, {"place", align}, {"media/map", a.Media != nil},
+	} {
+		if w.needed && store.GetVariable("/spacetime/"+w.name) == nil {
+			return fmt.Errorf("its weights have no %s: %w; train the stage again", w.name, run.ErrMismatch)
 		}
 	}
 	return nil

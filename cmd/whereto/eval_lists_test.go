@@ -28,19 +28,8 @@ func stageTiny(t *testing.T) (dir string) {
 	const short = "training: {epochs: 1, max_steps: 2, warmup_steps: 1, keep_best: auc}\n"
 	aligned := testkit.WriteFile(t, "tiny-align.yaml", "name: tiny-align\ntune: {stage: align, loss: dpo, beta: 1}\nfeed: {requests: 2, options: 16, size: 4}\n"+short)
 	ranks := testkit.WriteFile(t, "tiny-rank.yaml", "name: tiny-rank\ntune: {stage: rank}\nfeed: {requests: 2, options: 16, size: 4}\n"+short)
-	for _, c := range []struct {
-		line string
-		more []string
-	}{
-		{"data synth --users 40 --pois 300 --days 30 --impressions 8 --no-images --out @/city", nil},
-		{"pretrain quickstart --data @/city --out @/run", tiny()},
-		{"finetune align " + aligned + " --from @/run --out @/align", nil},
-		{"finetune rank " + ranks + " --from @/run --out @/rank", nil},
-	} {
-		if _, stderr, status := at(t, dir, c.line, c.more...); status != 0 {
-			t.Fatalf("%s: status %d: %s", c.line, status, stderr)
-		}
-	}
+	all(t, dir, "data synth --users 40 --pois 300 --days 30 --impressions 8 --no-images --out @/city", tinyRun,
+		"finetune align "+aligned+" --from @/run --out @/align", "finetune rank "+ranks+" --from @/run --out @/rank")
 	return dir
 }
 

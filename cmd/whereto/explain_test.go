@@ -22,18 +22,8 @@ func rankTiny(t *testing.T) (dir string) {
 	dir = t.TempDir()
 	recipe := testkit.WriteFile(t, "rank.yaml", "name: tiny-rank\ntraining: {epochs: 1, max_steps: 4, warmup_steps: 1, keep_best: auc}\n"+
 		"feed: {requests: 2, options: 16, size: 4}\ntune: {stage: rank}\nmedia: {kind: builtin, dim: 256}\n")
-	for _, c := range []struct {
-		line string
-		more []string
-	}{
-		{"data synth --users 40 --pois 300 --days 30 --impressions 6 --out @/city", nil},
-		{"pretrain quickstart --data @/city --out @/run", tiny()},
-		{"finetune rank " + recipe + " --from @/run --out @/rank", nil},
-	} {
-		if _, stderr, status := at(t, dir, c.line, c.more...); status != 0 {
-			t.Fatalf("%s: status %d: %s", c.line, status, stderr)
-		}
-	}
+	all(t, dir, "data synth --users 40 --pois 300 --days 30 --impressions 6 --out @/city", tinyRun,
+		"finetune rank "+recipe+" --from @/run --out @/rank")
 	return dir
 }
 

@@ -55,21 +55,28 @@ func tiny() []string {
 	return out
 }
 
+// tinyRun trains a small run on a city.
+const tinyRun = "pretrain quickstart --data @/city --out @/run"
+
+// all runs lines one after another; none may fail.
+func all(t *testing.T, dir string, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		var more []string
+		if line == tinyRun {
+			more = tiny()
+		}
+		if _, stderr, status := at(t, dir, line, more...); status != 0 {
+			t.Fatalf("%s: status %d: %s", line, status, stderr)
+		}
+	}
+}
+
 // trainTiny writes the run @/run of the city @/city, which it simulates.
 func trainTiny(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	for _, c := range []struct {
-		line string
-		more []string
-	}{
-		{"data synth --users 40 --pois 300 --days 30 --out @/city", nil},
-		{"pretrain quickstart --data @/city --out @/run", tiny()},
-	} {
-		if _, stderr, status := at(t, dir, c.line, c.more...); status != 0 {
-			t.Fatalf("%s: status %d: %s", c.line, status, stderr)
-		}
-	}
+	all(t, dir, "data synth --users 40 --pois 300 --days 30 --out @/city", tinyRun)
 	return dir
 }
 
