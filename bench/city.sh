@@ -6,7 +6,8 @@
 #
 #   bench/city.sh [OUT]
 #
-# SEEDS="1 2 3" and ROWS="chain rows ablations lengths" choose what is run; chain is
+# SEEDS="1 2 3" and ROWS="chain rows ablations lengths" choose what is run; alignment,
+# ablations and lengths are of the first seed. chain is
 # the shortest way through all stages, rows the rest of the tables.
 set -euo pipefail
 out=${1:-runs/city}
@@ -30,49 +31,58 @@ pre() { timed "$1-s$2" pretrain city --seed "$2" --data "$out/data" "${@:3}"; }
 tune() { timed "$3-s$4" finetune "$1" "$2" --seed "$4" --from "$out/pre-s$4" --set "name=$3" "${@:5}"; }
 plain=(--set media.kind=none)
 
+set -- $seeds
+first=$1 # alignment, ablations and lengths are of this seed alone
+
 for s in $seeds; do
   pre pre "$s"
   if has chain; then
     tune embed city-embed embed-media "$s"
     tune rank city-rank rank-media "$s"
-    tune align city-align dpo "$s"
+    [ "$s" != "$first" ] || tune align city-align dpo "$s"
   fi
   if has rows; then
     tune embed city-embed embed "$s" "${plain[@]}"
     tune rank city-rank rank "$s" "${plain[@]}"
     tune embed city-embed embed-scratch "$s" --set tune.scratch=true
     tune rank city-rank rank-scratch "$s" --set tune.scratch=true
-    tune align city-align sdpo "$s" --set tune.loss=sdpo
-    tune align city-align meals "$s" --set preferences.rules="$(dirname "$0")/meals.yaml"
     tune base city-base base "$s"
     tune base city-base base+E "$s" --with "$out/embed-media-s$s"
     tune base city-base base+G "$s" --with "$out/rank-media-s$s"
     tune base city-base base+both "$s" --with "$out/embed-media-s$s" --with "$out/rank-media-s$s"
   fi
-  if has ablations; then
-    pre no-spacetime "$s" --set name=no-spacetime --set model.time=false --set model.geo=false --set model.spacetime_bias=false --set batch.location=none
-    pre no-hierarchy "$s" --set name=no-hierarchy --set data.index.mode=hash
-    pre no-curriculum "$s" --set name=no-curriculum --set batch.curriculum=0
-    pre gpt "$s" --set name=gpt --set data.index.mode=hash --set model.time=false --set model.geo=false --set model.category=false \
-      --set model.spacetime_bias=false --set model.action_token=false --set batch.location=none --set batch.profile=0 --set batch.curriculum=0
-  fi
 done
+if has rows; then
+  tune align city-align sdpo "$first" --set tune.loss=sdpo
+  tune align city-align printed "$first" --set tune.anchor=0
+  tune align city-align meals "$first" --set preferences.rules="$(dirname "$0")/meals.yaml"
+fi
+if has ablations; then
+  pre no-spacetime "$first" --set name=no-spacetime --set model.time=false --set model.geo=false --set model.spacetime_bias=false --set batch.location=none
+  pre no-hierarchy "$first" --set name=no-hierarchy --set data.index.mode=hash
+  pre no-curriculum "$first" --set name=no-curriculum --set batch.curriculum=0
+  pre gpt "$first" --set name=gpt --set data.index.mode=hash --set model.time=false --set model.geo=false --set model.category=false \
+    --set model.spacetime_bias=false --set model.action_token=false --set batch.location=none --set batch.profile=0 --set batch.curriculum=0
+fi
 if has lengths; then
   for n in 8 16 32; do
-    tune rank city-rank "rank-$n" 1 "${plain[@]}" --set batch.window="$n" --set batch.chunk="$n"
+    tune rank city-rank "rank-$n" "$first" "${plain[@]}" --set batch.window="$n" --set batch.chunk="$n"
   done
 fi
 
 # runs NAME...: the folders of all seeds of these rows.
 runs() { for name in "$@"; do for s in $seeds; do echo "$out/$name-s$s"; done; done; }
+# one NAME...: their folders of the first seed.
+one() { for name in "$@"; do echo "$out/$name-s$first"; done; }
 # table FILE COMMAND...: prints a table and keeps it.
 table() { local file=$1; shift; echo; echo "== $file"; "$w" "$@" -o markdown | tee "$out/$file.md"; }
 
 if has rows; then
   table ranking eval --on impressions $(runs base base+E base+G base+both)
   table stages eval --on impressions $(runs embed-media embed-scratch embed rank-media rank-scratch rank pre)
-  table alignment eval --on lists $(runs pre dpo sdpo) --judge city
-  table meals eval --on lists $(runs pre meals) --rules "$(dirname "$0")/meals.yaml"
+  table alignment eval --on lists $(one pre dpo sdpo printed) --rows 9000 --judge city
+  table alignment-auc eval --on impressions $(one pre dpo sdpo printed meals)
+  table meals eval --on lists $(one pre meals) --rules "$(dirname "$0")/meals.yaml"
 fi
-if has ablations; then table ablations eval $(runs gpt pre no-spacetime no-hierarchy no-curriculum); fi
-if has lengths; then table lengths eval --on impressions "$out"/rank-{8,16,32}-s1 "$out/rank-s1"; fi
+if has ablations; then table ablations eval $(one gpt pre no-spacetime no-hierarchy no-curriculum); fi
+if has lengths; then table lengths eval --on impressions $(one rank-8 rank-16 rank-32 rank); fi
