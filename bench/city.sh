@@ -55,7 +55,9 @@ done
 if has rows; then
   tune align city-align sdpo "$first" --set tune.loss=sdpo
   tune align city-align printed "$first" --set tune.anchor=0
-  tune align city-align meals "$first" --set preferences.rules="$(dirname "$0")/meals.yaml"
+  # Targeted pairs alone: what they move is not mixed with what clicks move.
+  tune align city-align meals "$first" --set preferences.rules="$(dirname "$0")/meals.yaml" --set preferences.targets=40000 \
+    --set preferences.feed=0 --set tune.anchor=0
 fi
 if has ablations; then
   pre no-spacetime "$first" --set name=no-spacetime --set model.time=false --set model.geo=false --set model.spacetime_bias=false --set batch.location=none

@@ -40,8 +40,8 @@ type TuneConfig struct {
 	Loss      string              `yaml:"loss"`      // align: dpo or sdpo
 	Beta      float64             `yaml:"beta"`      // align: scale of the rewards
 	Reduction objective.Reduction `yaml:"reduction"` // align: mean or sum over the pairs of a request
-	// Anchor is the weight of -log P(clicked) beside the loss of alignment (ours; 0: the
-	// loss as printed). Without it the clicked places may become less likely, too.
+	// Anchor is the weight of -log P(preferred) beside the loss of alignment (ours; 0: the
+	// loss as printed). Without it the preferred places may become less likely, too.
 	Anchor float64 `yaml:"anchor"`
 }
 
