@@ -6,9 +6,9 @@
 #
 #   bench/city.sh [OUT]
 #
-# SEEDS="1 2 3" and ROWS="chain rows ablations lengths" choose what is run; alignment,
-# ablations and lengths are of the first seed. chain is
-# the shortest way through all stages, rows the rest of the tables.
+# SEEDS="1 2 3" and ROWS="chain rows ablations lengths" choose what is run: chain is
+# the shortest way through all stages, rows the rest of the tables. Alignment, ablations
+# and lengths are of the first seed.
 set -euo pipefail
 out=${1:-runs/city}
 w=${WHERETO:-bin/whereto}
@@ -31,8 +31,7 @@ pre() { timed "$1-s$2" pretrain city --seed "$2" --data "$out/data" "${@:3}"; }
 tune() { timed "$3-s$4" finetune "$1" "$2" --seed "$4" --from "$out/pre-s$4" --set "name=$3" "${@:5}"; }
 plain=(--set media.kind=none)
 
-set -- $seeds
-first=$1 # alignment, ablations and lengths are of this seed alone
+first=${seeds%% *}
 
 for s in $seeds; do
   pre pre "$s"
@@ -84,7 +83,7 @@ if has rows; then
   table stages eval --on impressions $(runs embed-media embed-scratch embed rank-media rank-scratch rank pre)
   table alignment eval --on lists $(one pre dpo sdpo printed) --rows 9000 --judge city
   table alignment-auc eval --on impressions $(one pre dpo sdpo printed meals)
-  table meals eval --on lists $(one pre meals) --rules "$(dirname "$0")/meals.yaml"
+  table meals eval --on lists $(one pre meals) --rows 4000 --rules "$(dirname "$0")/meals.yaml"
 fi
 if has ablations; then table ablations eval $(one gpt pre no-spacetime no-hierarchy no-curriculum); fi
 if has lengths; then table lengths eval --on impressions $(one rank-8 rank-16 rank-32 rank); fi

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -185,6 +186,20 @@ func TestDatasetAndActionsAgree(t *testing.T) {
 	got.Name = of.Name
 	if !reflect.DeepEqual(of, got) {
 		t.Errorf("data set %+v\nactions %+v", of, got)
+	}
+}
+
+// The centre of one place is that place only up to rounding: nobody left it.
+func TestWhoStaysHasNoRadius(t *testing.T) {
+	var log []poi.Action
+	for i := range 500 {
+		a := poi.Action{User: fmt.Sprint("u", i), POI: fmt.Sprint("p", i), Lat: -80 + .321*float64(i), Lng: -170 + .677*float64(i), TimeMS: monday, Type: "checkin"}
+		later := a
+		later.TimeMS += hourMS
+		log = append(log, a, later)
+	}
+	if g := laws(t, log).Gyration; g.N() != 500 || g.Zero() != 500 {
+		t.Errorf("%d radii, %d of them zero, the greatest %v m", g.N(), g.Zero(), g.Max())
 	}
 }
 

@@ -35,7 +35,7 @@ type said struct {
 
 // features adds to extra what the stage says of every option of the feed.
 func (t *Trained) features(ctx context.Context, feed *poi.Feed, extra *ranker.Extra, backend compute.Backend, say pipeline.Progress) error {
-	lists, err := t.say(ctx, feed, backend, say)
+	lists, err := t.told(ctx, feed, backend, say)
 	if err != nil {
 		return err
 	}
@@ -57,8 +57,8 @@ func (t *Trained) features(ctx context.Context, feed *poi.Feed, extra *ranker.Ex
 	return nil
 }
 
-// say returns what was said before of this feed with these weights, or asks.
-func (t *Trained) say(ctx context.Context, feed *poi.Feed, backend compute.Backend, say pipeline.Progress) ([][]float32, error) {
+// told returns what was said before of this feed with these weights, or asks.
+func (t *Trained) told(ctx context.Context, feed *poi.Feed, backend compute.Backend, say pipeline.Progress) ([][]float32, error) {
 	if say == nil {
 		say = func(string) {}
 	}

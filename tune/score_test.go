@@ -350,7 +350,7 @@ func testFeaturesAreKept(t *testing.T, backend compute.Backend, of *Trained) {
 	ask := func(feed *poi.Feed) [][]float32 {
 		t.Helper()
 		told = nil
-		lists, err := of.say(t.Context(), feed, backend, func(line string) { told = append(told, line) })
+		lists, err := of.told(t.Context(), feed, backend, func(line string) { told = append(told, line) })
 		must(t, err)
 		return lists
 	}
