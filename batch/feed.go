@@ -17,10 +17,17 @@ type FeedConfig struct {
 	// Until is the share of the training requests, earliest first, that a stage learns
 	// from. The rest can teach a ranker how far to trust the stage's scores.
 	Until float64 `yaml:"until"`
+	// Visits is how many of each user's last first visits of the training period the
+	// embed stage learns from beside the requests: the place where he went against
+	// Rivals others of its category nearby.
+	Visits int `yaml:"visits"`
+	Rivals int `yaml:"rivals"`
 }
 
 // DefaultFeed holds the candidates of a usual request.
-func DefaultFeed() FeedConfig { return FeedConfig{Requests: 4, Options: 16, Size: 8, Until: 1} }
+func DefaultFeed() FeedConfig {
+	return FeedConfig{Requests: 4, Options: 16, Size: 8, Until: 1, Rivals: 7}
+}
 
 // Validate reports the first value out of range.
 func (c FeedConfig) Validate() error {
@@ -33,6 +40,10 @@ func (c FeedConfig) Validate() error {
 		return fmt.Errorf("feed.size is %d, want 1 to 65536", c.Size)
 	case !(c.Until > 0 && c.Until <= 1):
 		return fmt.Errorf("feed.until is %g, want more than 0 and at most 1", c.Until)
+	case c.Visits < 0 || c.Visits > 1_000_000:
+		return fmt.Errorf("feed.visits is %d, want 0 to 1000000", c.Visits)
+	case c.Visits > 0 && (c.Rivals < 1 || c.Rivals >= c.Options):
+		return fmt.Errorf("feed.rivals is %d, want 1 to %d: with the place itself they fill feed.options", c.Rivals, c.Options-1)
 	}
 	return nil
 }

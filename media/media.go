@@ -98,6 +98,10 @@ type Config struct {
 	MaxTokens int    `yaml:"max_tokens"` // local: longer texts are cut; 0: as long as the model reads
 	Prefix    string `yaml:"prefix"`     // local and endpoint: put before every text, such as "passage: "
 	MaxText   int    `yaml:"max_text"`   // characters of a text that are read
+	// Relative takes from every vector what places of its category have in common, and
+	// then those of its neighbourhood: ids and coordinates tell that already, and beside
+	// it the words that set a place apart are few.
+	Relative bool `yaml:"relative"`
 	// Standardize centres every number of the vectors over all places and gives it the
 	// same spread, so that rare words count as much as common ones.
 	Standardize bool            `yaml:"standardize"`
@@ -106,7 +110,7 @@ type Config struct {
 
 // Default is the encoder that needs nothing.
 func Default() Config {
-	return Config{Kind: Builtin, Dim: 512, Image: ImageLayout, MaxText: 8000, Standardize: true, Server: endpoint.Default()}
+	return Config{Kind: Builtin, Dim: 512, Image: ImageLayout, MaxText: 8000, Relative: true, Standardize: true, Server: endpoint.Default()}
 }
 
 // Validate checks the settings that the kind uses.

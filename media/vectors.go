@@ -181,6 +181,30 @@ func openPacks(dir, encoder string, dim int) (*packs, error) {
 	return &packs{dir: path, dim: dim}, nil
 }
 
+// groupPrior is how many rows of zeros a group is thought to have besides its own, so
+// that a place alone keeps most of its vector.
+const groupPrior = 2
+
+// Relative takes from every row the mean of its group. group has a key for each row.
+func Relative[K comparable](m *Matrix, group []K) {
+	sums, count := map[K][]float64{}, map[K]int{}
+	for i, g := range group {
+		if sums[g] == nil {
+			sums[g] = make([]float64, m.Dim)
+		}
+		count[g]++
+		for k, x := range m.Row(i) {
+			sums[g][k] += float64(x)
+		}
+	}
+	for i, g := range group {
+		n := float64(count[g] + groupPrior)
+		for k, sum := range sums[g] {
+			m.Data[i*m.Dim+k] -= float32(sum / n)
+		}
+	}
+}
+
 // Standardize centres every column and scales it to the deviation at which the mean
 // square length of a row is one. Columns that never vary become zero.
 func (m *Matrix) Standardize() {

@@ -281,3 +281,14 @@ func TestStandardize(t *testing.T) {
 		}
 	}
 }
+
+// Of a group's mean, drawn towards zero as by two rows of zeros, each row loses the
+// same; other groups do not matter.
+func TestRelative(t *testing.T) {
+	m := &Matrix{Dim: 2, Data: []float32{4, 0, 3, 9, 8, 2}}
+	Relative(m, []string{"bar", "spa", "bar"})
+	want := []float32{4 - 3, -0.5, 3 - 1, 9 - 3, 8 - 3, 2 - 0.5} // (4+8)/(2+2), (0+2)/4; 3/(1+2), 9/3
+	if !slices.Equal(m.Data, want) {
+		t.Errorf("%v, want %v", m.Data, want)
+	}
+}

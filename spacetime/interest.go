@@ -15,24 +15,22 @@ import (
 // the clicks of a feed alone to count which qualities the past places share; a product
 // of two sums has that form to begin with.
 
+// interestStd is the deviation at which maps of media start: small, so that what the
+// random maps say at first is little beside what is learned.
+const interestStd = 0.05
+
 // traits are what places [..., ] with media vectors [..., X] are like, [..., I]: their
-// embeddings and, beside them, their media seen through learned maps, the same for
-// past places and for options.
+// media seen through a learned map, the same for past places and for options; without
+// media their embeddings.
 func (f *feed) traits(place, vectors *Node) *Node {
 	rows := place.Shape().Size()
-	x := MatMul(Reshape(f.placesAt(place), rows, f.d), f.weight("interest/place", 0.2/math.Sqrt(float64(f.d)), f.d, f.interest))
+	var x *Node
 	if f.t.Media > 0 {
-		x = Concatenate([]*Node{x, f.seen(Reshape(vectors, rows, f.t.Media), "interest/media", 0.2, f.interest)}, -1)
+		x = f.seen(Reshape(vectors, rows, f.t.Media), "interest/media", interestStd, f.interest)
+	} else {
+		x = MatMul(Reshape(f.placesAt(place), rows, f.d), f.weight("interest/place", 0.2/math.Sqrt(float64(f.d)), f.d, f.interest))
 	}
-	return Reshape(x, append(slices.Clone(place.Shape().Dimensions), f.wide())...)
-}
-
-// wide is the width of traits, I.
-func (f *feed) wide() int {
-	if f.t.Media > 0 {
-		return 2 * f.interest
-	}
-	return f.interest
+	return Reshape(x, append(slices.Clone(place.Shape().Dimensions), f.interest)...)
 }
 
 // habits are the mean traits of the actions each request knows, [R, I]: weighted by
@@ -48,7 +46,7 @@ func (f *feed) habits() *Node {
 	total = Add(total, BroadcastToShape(Reshape(few, 1, 1, 1), total.Shape()))
 	mean := Einsum("bmn,bni->bmi", weight, x)
 	mean = flatten(Div(mean, BroadcastToShape(total, mean.Shape())))
-	return Add(mean, BroadcastToShape(InsertAxes(f.weight("interest/bias", 0, f.wide()), 0), mean.Shape()))
+	return Add(mean, BroadcastToShape(InsertAxes(f.weight("interest/bias", 0, f.interest), 0), mean.Shape()))
 }
 
 // known says which actions of the window come before each request, [B, M, N].
@@ -70,7 +68,7 @@ func (f *feed) known() *Node {
 func (f *feed) liking() *Node {
 	traits := flatten(f.traits(f.in[batch.FeedOption], f.in[batch.FeedShow])) // [R, C, I]
 	common := Mul(traits, BroadcastToShape(InsertAxes(f.habits(), 1), traits.Shape()))
-	dims, wide := traits.Shape().Dimensions, f.wide()
+	dims, wide := traits.Shape().Dimensions, f.interest
 	sum := func(x *Node, name string, start float64) *Node {
 		return MatMul(Reshape(x, -1, wide), AddScalar(f.weight(name, 0, wide, 1), start))
 	}

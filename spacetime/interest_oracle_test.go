@@ -9,15 +9,14 @@ import (
 
 // traits are what a place with a media vector is like.
 func (o *feedNetwork) traits(place int32, media []float32) []float64 {
-	out := oracle.Product(o.places[place], o.w["interest/place"], o.stage.Interest)
-	if o.t.Media > 0 {
-		wide := make([]float64, len(media))
-		for i, x := range media {
-			wide[i] = mediaGain * float64(x)
-		}
-		out = append(out, oracle.Product(wide, o.w["interest/media"], o.stage.Interest)...)
+	if o.t.Media == 0 {
+		return oracle.Product(o.places[place], o.w["interest/place"], o.stage.Interest)
 	}
-	return out
+	wide := make([]float64, len(media))
+	for i, x := range media {
+		wide[i] = mediaGain * float64(x)
+	}
+	return oracle.Product(wide, o.w["interest/media"], o.stage.Interest)
 }
 
 // shownMedia is the media vector of row r's action at.

@@ -59,6 +59,8 @@ func (c TuneConfig) Validate() error {
 		return fmt.Errorf("tune.dim is %d, want 1 to 4096", c.Dim)
 	case c.Interest < 0 || c.Interest > 4096:
 		return fmt.Errorf("tune.interest is %d, want 0 to 4096", c.Interest)
+	case c.Stage == StageEmbed && c.Interest >= c.Dim:
+		return fmt.Errorf("tune.interest is %d of tune.dim %d, want less: the rest of a vector is the decoder's", c.Interest, c.Dim)
 	case !(c.Tau > 0 && c.Tau <= 100):
 		return fmt.Errorf("tune.tau is %g, want more than 0 and at most 100", c.Tau)
 	case c.Loss != "dpo" && c.Loss != "sdpo":
@@ -211,22 +213,29 @@ func (f *feed) rankLogits(likelihood bool) (z, liking *Node) {
 	return z, liking
 }
 
-// userVectors are E_u, of length one, [R, E].
+// commonStart is how much habits count in a user's vector to begin with: a mean of
+// many places is short beside one place's traits.
+const commonStart = 4
+
+// userVectors are E_u, of length one, [R, E]. With tune.interest the last I numbers are
+// habits and those of a place traits, so that their product is the liking apart from
+// the rest of the cosine.
 func (f *feed) userVectors(dim int) *Node {
 	h := Reshape(f.users(), -1, f.d)
-	e := MatMul(h, f.weight("embed/user", 1/math.Sqrt(float64(f.d)), f.d, dim))
+	e := MatMul(h, f.weight("embed/user", 1/math.Sqrt(float64(f.d)), f.d, dim-f.interest))
 	if f.interest > 0 {
-		e = Add(e, MatMul(f.habits(), f.weight("embed/habits", 1/math.Sqrt(float64(f.wide())), f.wide(), dim)))
+		habits := f.habits()
+		scale := AddScalar(Reshape(f.weight("interest/common", 0, f.interest, 1), 1, f.interest), commonStart)
+		e = Concatenate([]*Node{e, Mul(habits, BroadcastToShape(scale, habits.Shape()))}, -1)
 	}
 	return L2Normalize(e, -1)
 }
 
 // placeVectors are E_p, of length one, [X, E].
 func (f *feed) placeVectors(dim int, place, media *Node) *Node {
-	h := f.tower(place, media)
-	e := MatMul(h, f.weight("embed/place", 1/math.Sqrt(float64(f.d)), f.d, dim))
+	e := MatMul(f.tower(place, media), f.weight("embed/place", 1/math.Sqrt(float64(f.d)), f.d, dim-f.interest))
 	if f.interest > 0 {
-		e = Add(e, MatMul(f.traits(place, media), f.weight("embed/traits", 1/math.Sqrt(float64(f.wide())), f.wide(), dim)))
+		e = Concatenate([]*Node{e, f.traits(place, media)}, -1)
 	}
 	return L2Normalize(e, -1)
 }

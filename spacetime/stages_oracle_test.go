@@ -111,18 +111,19 @@ func (o *feedNetwork) tower(r int, place int32) []float64 {
 
 // userVector and placeVector are E_u and E_p of row r.
 func (o *feedNetwork) userVector(r int) []float64 {
-	e := oracle.Product(o.user(r), o.w["embed/user"], o.stage.Dim)
+	e := oracle.Product(o.user(r), o.w["embed/user"], o.stage.Dim-o.stage.Interest)
 	if o.stage.Interest > 0 {
-		e = plus(e, oracle.Product(o.habits(r), o.w["embed/habits"], o.stage.Dim))
+		for i, x := range o.habits(r) {
+			e = append(e, x*(commonStart+o.w["interest/common"][i]))
+		}
 	}
 	return unit(e)
 }
 
 func (o *feedNetwork) placeVector(r int, place int32) []float64 {
-	e := oracle.Product(o.tower(r, place), o.w["embed/place"], o.stage.Dim)
+	e := oracle.Product(o.tower(r, place), o.w["embed/place"], o.stage.Dim-o.stage.Interest)
 	if o.stage.Interest > 0 {
-		traits := o.traits(place, o.shownMedia(r, int(o.ints(batch.InRequest, r, 0)[0])))
-		e = plus(e, oracle.Product(traits, o.w["embed/traits"], o.stage.Dim))
+		e = append(e, o.traits(place, o.shownMedia(r, int(o.ints(batch.InRequest, r, 0)[0])))...)
 	}
 	return unit(e)
 }

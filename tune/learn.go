@@ -38,6 +38,16 @@ func (a *Assembly) tasks(ctx context.Context, backend compute.Backend, store *mo
 		}
 		out = append(out, batch.FeedTask{Request: q, Weight: 1})
 	}
+	if a.Recipe.Tune.Stage == spacetime.StageEmbed && a.Recipe.Feed.Visits > 0 {
+		visits := a.visits(end)
+		if say != nil {
+			say(fmt.Sprintf("%d requests and %d first visits to learn from", len(out), len(visits)))
+		}
+		for i := range visits {
+			out = append(out, batch.FeedTask{Request: &visits[i], Weight: 1})
+		}
+		slices.SortStableFunc(out, func(x, y batch.FeedTask) int { return byUserAndTime(x.Request, y.Request) })
+	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("%d impressions of the training period have none with both a click and a place without one: %w", len(a.Feed.ByTag[poi.Train]), poi.ErrEmpty)
 	}
@@ -127,10 +137,13 @@ func (a *Assembly) Samples(say pipeline.Progress) ([]align.Sample, error) {
 		}
 		out = append(out, list...)
 	}
-	slices.SortStableFunc(out, func(x, y align.Sample) int {
-		return cmp.Or(cmp.Compare(x.Request.User, y.Request.User), cmp.Compare(x.Request.TimeMS, y.Request.TimeMS))
-	})
+	slices.SortStableFunc(out, func(x, y align.Sample) int { return byUserAndTime(&x.Request, &y.Request) })
 	return out, nil
+}
+
+// byUserAndTime orders requests as windows want them.
+func byUserAndTime(a, b *poi.Request) int {
+	return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Pos, b.Pos), cmp.Compare(a.TimeMS, b.TimeMS))
 }
 
 // targeted are the samples of the rule file.

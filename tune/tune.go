@@ -25,6 +25,7 @@ import (
 
 	"github.com/whereto/whereto/batch"
 	"github.com/whereto/whereto/fit"
+	"github.com/whereto/whereto/geo"
 	"github.com/whereto/whereto/media"
 	"github.com/whereto/whereto/pipeline"
 	"github.com/whereto/whereto/poi"
@@ -76,6 +77,10 @@ func Assemble(ctx context.Context, base *fit.Assembly, rec *recipe.Recipe, o Opt
 	return a, nil
 }
 
+// hoodLevel is the level of cells (geo.Cells) that count as one neighbourhood: about
+// two kilometres.
+const hoodLevel = 6
+
 // loadMedia encodes text and images of all places, from the cache where it can.
 func (a *Assembly) loadMedia(ctx context.Context, o Options) error {
 	if a.Recipe.Media.Kind == media.None {
@@ -98,6 +103,14 @@ func (a *Assembly) loadMedia(ctx context.Context, o Options) error {
 	}
 	if a.Media, err = media.Vectors(ctx, enc, a.Dataset.Places, details, o.Cache, progress); err != nil {
 		return fmt.Errorf("vectors of places: %w", err)
+	}
+	if a.Recipe.Media.Relative {
+		category, cell := make([]string, len(a.Dataset.Places)), make([]uint64, len(a.Dataset.Places))
+		for i, p := range a.Dataset.Places {
+			category[i], cell[i] = p.Category, geo.Cells(p.Lat, p.Lng)[hoodLevel]
+		}
+		media.Relative(a.Media, category)
+		media.Relative(a.Media, cell)
 	}
 	if a.Recipe.Media.Standardize {
 		a.Media.Standardize()
@@ -214,8 +227,8 @@ func (a *Assembly) complete(store *model.Store) error {
 		name   string
 		needed bool
 	}{
-		{"embed/user", embed}, {"embed/place", embed}, {"embed/habits", embed && t.Interest > 0},
-		{"rank/out", rank}, {"rank/bias", rank}, {"rank/likelihood", rank && t.Likelihood}, {"interest/alone", rank && t.Interest > 0},
+		{"embed/user", embed}, {"embed/place", embed}, {"interest/common", (embed || rank) && t.Interest > 0},
+		{"rank/out", rank}, {"rank/bias", rank}, {"rank/likelihood", rank && t.Likelihood},
 		{"kind", align}, {"place", align}, {"media/map", a.Media != nil},
 	} {
 		if w.needed && store.GetVariable("/spacetime/"+w.name) == nil {
