@@ -33,12 +33,37 @@ func (f *feed) traits(place, vectors *Node) *Node {
 	return Reshape(x, append(slices.Clone(place.Shape().Dimensions), f.interest)...)
 }
 
-// habits are the mean traits of the actions each request knows, [R, I]: weighted by
-// a learned weight of the action's type and drawn towards nothing where they are
-// few, then moved by a learned vector.
+// againStart is how much the logarithm of an action's weight is lowered to begin with
+// if its place stands earlier in the window: the tenth visit to a place tells less of a
+// person than the first.
+const againStart = -1
+
+// telling are the weights of actions, [B, N]: learned by type, by category (the sum of
+// its levels) and by whether the place was there before.
+func (f *feed) telling() *Node {
+	place := f.in[batch.InPlace]
+	b, n := place.Shape().Dimensions[0], place.Shape().Dimensions[1]
+	sum := Squeeze(look(f.weight("interest/type", 0, f.t.Types+1, 1), f.in[batch.InType]), -1)
+	levels := look(f.constant(f.t.Cats, f.t.Places(), batch.CategoryLevels), place) // [B, N, L]
+	sum = Add(sum, ReduceSum(Squeeze(look(f.weight("interest/category", 0, f.t.Categories, 1), levels), -1), -1))
+	before := make([][]bool, n)
+	for i := range before {
+		before[i] = make([]bool, n)
+		for k := range i {
+			before[i][k] = true
+		}
+	}
+	same := Equal(BroadcastToDims(InsertAxes(place, 2), b, n, n), BroadcastToDims(InsertAxes(place, 1), b, n, n))
+	again := ConvertDType(ReduceLogicalOr(And(same, BroadcastToDims(InsertAxes(Const(f.g, before), 0), b, n, n)), 2), dtypes.Float32)
+	less := AddScalar(f.weight("interest/again", 0, 1), againStart)
+	return Exp(Add(sum, Mul(again, BroadcastToShape(Reshape(less, 1, 1), again.Shape()))))
+}
+
+// habits are the mean traits of the actions each request knows, [R, I]: by how telling
+// they are and drawn towards nothing where they are few, then moved by a learned vector.
 func (f *feed) habits() *Node {
 	x := f.traits(f.in[batch.InPlace], f.in[batch.FeedMedia]) // [B, N, I]
-	weight := Exp(Squeeze(look(f.weight("interest/type", 0, f.t.Types+1, 1), f.in[batch.InType]), -1))
+	weight := f.telling()
 	known := ConvertDType(f.known(), dtypes.Float32) // [B, M, N]
 	weight = Mul(known, BroadcastToShape(InsertAxes(weight, 1), known.Shape()))
 	few := Exp(f.weight("interest/few", 0, 1))

@@ -2,6 +2,7 @@ package spacetime
 
 import (
 	"math"
+	"slices"
 
 	"github.com/whereto/whereto/batch"
 	"github.com/whereto/whereto/internal/oracle"
@@ -25,6 +26,19 @@ func (o *feedNetwork) shownMedia(r, at int) []float32 {
 	return o.media.F[(r*o.n()+at)*width:][:width]
 }
 
+// telling is the logarithm of the weight of row r's action at.
+func (o *feedNetwork) telling(r, at int) float64 {
+	places := o.b.Arrays[batch.InPlace].I[r*o.n():][:o.n()]
+	sum := o.w["interest/type"][o.b.Arrays[batch.InType].I[r*o.n()+at]]
+	for _, c := range o.t.Cats[places[at]*batch.CategoryLevels:][:batch.CategoryLevels] {
+		sum += o.w["interest/category"][c]
+	}
+	if slices.Contains(places[:at], places[at]) {
+		sum += againStart + o.w["interest/again"][0]
+	}
+	return sum
+}
+
 // habits are the mean traits of the actions before row r's request.
 func (o *feedNetwork) habits(r int) []float64 {
 	sum, total := make([]float64, len(o.w["interest/bias"])), math.Exp(o.w["interest/few"][0])
@@ -33,7 +47,7 @@ func (o *feedNetwork) habits(r int) []float64 {
 		if place == 0 {
 			continue
 		}
-		w := math.Exp(o.w["interest/type"][o.b.Arrays[batch.InType].I[r*o.n()+at]])
+		w := math.Exp(o.telling(r, at))
 		total += w
 		for i, x := range o.traits(place, o.shownMedia(r, at)) {
 			sum[i] += w * x
