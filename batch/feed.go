@@ -17,6 +17,11 @@ type FeedConfig struct {
 	// Until is the share of the training requests, earliest first, that a stage learns
 	// from. The rest can teach a ranker how far to trust the stage's scores.
 	Until float64 `yaml:"until"`
+	// Folds and Fold leave the requests of some users out: users are dealt into Folds
+	// parts, and a stage does not learn from part Fold (0 to Folds-1). What it says of
+	// these can teach a ranker how far to trust it. 0: it learns from all.
+	Folds int `yaml:"folds"`
+	Fold  int `yaml:"fold"`
 	// Visits is how many of each user's last first visits of the training period the
 	// embed stage learns from beside the requests: the place where he went against
 	// Rivals others of its category nearby.
@@ -40,6 +45,10 @@ func (c FeedConfig) Validate() error {
 		return fmt.Errorf("feed.size is %d, want 1 to 65536", c.Size)
 	case !(c.Until > 0 && c.Until <= 1):
 		return fmt.Errorf("feed.until is %g, want more than 0 and at most 1", c.Until)
+	case c.Folds < 0 || c.Folds == 1 || c.Folds > 64:
+		return fmt.Errorf("feed.folds is %d, want 0 for none or 2 to 64", c.Folds)
+	case c.Fold < 0 || c.Fold > 0 && c.Fold >= c.Folds:
+		return fmt.Errorf("feed.fold is %d, want 0 to %d", c.Fold, max(c.Folds-1, 0))
 	case c.Visits < 0 || c.Visits > 1_000_000:
 		return fmt.Errorf("feed.visits is %d, want 0 to 1000000", c.Visits)
 	case c.Visits > 0 && (c.Rivals < 1 || c.Rivals >= c.Options):
@@ -47,6 +56,9 @@ func (c FeedConfig) Validate() error {
 	}
 	return nil
 }
+
+// LeavesOut reports whether a stage does not learn from a user's requests.
+func (c FeedConfig) LeavesOut(user int32) bool { return c.Folds > 0 && int(user)%c.Folds == c.Fold }
 
 // Positions of the arrays of a feed batch: InPlace to InProfile as in Batch, then
 // these. X is the width of the places' media vectors, 1 (and zero) without any.

@@ -58,10 +58,12 @@ func TestFeedValidate(t *testing.T) {
 		t.Errorf("the default: %v", err)
 	}
 	for want, c := range map[string]FeedConfig{
-		"feed.requests is 0": {0, 2, 1, 1, 0, 1}, "feed.requests is 257": {257, 2, 1, 1, 0, 1}, "feed.options is 1": {1, 1, 1, 1, 0, 1},
-		"feed.options is 1025": {1, 1025, 1, 1, 0, 1}, "feed.size is 0": {1, 2, 0, 1, 0, 1}, "feed.size is 65537": {1, 2, 65537, 1, 0, 1},
-		"feed.until is 0": {1, 2, 1, 0, 0, 1}, "feed.until is 1.5": {1, 2, 1, 1.5, 0, 1},
-		"feed.visits is -1": {1, 8, 1, 1, -1, 1}, "feed.rivals is 0": {1, 8, 1, 1, 1, 0}, "feed.rivals is 8, want 1 to 7": {1, 8, 1, 1, 1, 8},
+		"feed.requests is 0": {0, 2, 1, 1, 0, 0, 0, 1}, "feed.requests is 257": {257, 2, 1, 1, 0, 0, 0, 1}, "feed.options is 1": {1, 1, 1, 1, 0, 0, 0, 1},
+		"feed.options is 1025": {1, 1025, 1, 1, 0, 0, 0, 1}, "feed.size is 0": {1, 2, 0, 1, 0, 0, 0, 1}, "feed.size is 65537": {1, 2, 65537, 1, 0, 0, 0, 1},
+		"feed.until is 0": {1, 2, 1, 0, 0, 0, 0, 1}, "feed.until is 1.5": {1, 2, 1, 1.5, 0, 0, 0, 1},
+		"feed.folds is 1": {1, 8, 1, 1, 1, 0, 0, 1}, "feed.folds is 65": {1, 8, 1, 1, 65, 0, 0, 1}, "feed.folds is -1": {1, 8, 1, 1, -1, 0, 0, 1},
+		"feed.fold is 2, want 0 to 1": {1, 8, 1, 1, 2, 2, 0, 1}, "feed.fold is 1, want 0 to 0": {1, 8, 1, 1, 0, 1, 0, 1}, "feed.fold is -1": {1, 8, 1, 1, 2, -1, 0, 1},
+		"feed.visits is -1": {1, 8, 1, 1, 0, 0, -1, 1}, "feed.rivals is 0": {1, 8, 1, 1, 0, 0, 1, 0}, "feed.rivals is 8, want 1 to 7": {1, 8, 1, 1, 0, 0, 1, 8},
 	} {
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: error %v, want %q", c, err, want)

@@ -23,7 +23,8 @@ type Base struct {
 
 // AssembleBase prepares the click model on the data of a run. Each of with is a run
 // of the embed stage, whose vectors enter as cosine and products, or of the rank
-// stage, whose logits enter, and with tune.interest the part of them that knows likings.
+// stage, whose logits enter, and with tune.interest the part of them that knows likings;
+// rank runs with feed.folds enter together.
 func AssembleBase(ctx context.Context, data *fit.Assembly, rec *recipe.Recipe, with []*Trained, backend compute.Backend, say pipeline.Progress) (*Base, error) {
 	feed, counts, err := pipeline.LoadFeed(ctx, rec.Data, data.Dataset, say)
 	if err != nil {
@@ -39,8 +40,14 @@ func AssembleBase(ctx context.Context, data *fit.Assembly, rec *recipe.Recipe, w
 		if t.Feed.Fingerprint != feed.Fingerprint {
 			return nil, fmt.Errorf("run %s was trained on other impressions than those at hand: %w", t.Base.Run.Dir(), poi.ErrBadInput)
 		}
-		if err := t.features(ctx, feed, extra, backend, say); err != nil {
-			return nil, fmt.Errorf("features of %s: %w", t.Base.Run.Dir(), err)
+	}
+	groups, err := voicesOf(with)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range groups {
+		if err := v.features(ctx, feed, extra, backend, say); err != nil {
+			return nil, err
 		}
 	}
 	f, err := ranker.New(data.Dataset, feed, extra, rec.Ranker, rec.Training.Seed)

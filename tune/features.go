@@ -33,12 +33,16 @@ type said struct {
 	Lists [][]float32
 }
 
-// features adds to extra what the stage says of every option of the feed.
-func (t *Trained) features(ctx context.Context, feed *poi.Feed, extra *ranker.Extra, backend compute.Backend, say pipeline.Progress) error {
-	lists, err := t.told(ctx, feed, backend, say)
-	if err != nil {
-		return err
+// features adds to extra what the runs say of every option of the feed.
+func (v voices) features(ctx context.Context, feed *poi.Feed, extra *ranker.Extra, backend compute.Backend, say pipeline.Progress) error {
+	said := make([][][]float32, len(v))
+	for i, t := range v {
+		var err error
+		if said[i], err = t.told(ctx, feed, backend, say); err != nil {
+			return fmt.Errorf("features of %s: %w", t.Base.Run.Dir(), err)
+		}
 	}
+	t, lists := v[0], v.join(feed, said)
 	name := t.Recipe.Name
 	if t.Stage.Tune.Stage == spacetime.StageEmbed {
 		return extra.AddVectors(name, rows(lists[0], t.Stage.Tune.Dim), rows(lists[1], t.Stage.Tune.Dim), true)

@@ -28,7 +28,7 @@ func (a *Assembly) tasks(ctx context.Context, backend compute.Backend, store *mo
 	end := a.until()
 	for _, at := range a.Feed.ByTag[poi.Train] {
 		q := &a.Feed.Requests[at]
-		if q.TimeMS > end {
+		if q.TimeMS > end || a.Recipe.Feed.LeavesOut(q.User) {
 			continue
 		}
 		// InfoNCE has nothing to tell apart without a click and a miss; the binary loss
@@ -124,7 +124,7 @@ func (a *Assembly) Samples(say pipeline.Progress) ([]align.Sample, error) {
 		}
 		end := a.until()
 		for _, s := range list {
-			if s.Request.TimeMS <= end {
+			if s.Request.TimeMS <= end && !a.Recipe.Feed.LeavesOut(s.Request.User) {
 				s.Weight *= p.Feed
 				out = append(out, s)
 			}

@@ -43,10 +43,12 @@ func newFinetuneCmd() *cobra.Command {
 		{spacetime.StageBase, "The ordinary click model, alone or with features of trained stages",
 			"Train the click model that stands for an online ranker on the data of a run (its\n" +
 				"weights are not used). --with adds the vectors of an embed run or the logits of a\n" +
-				"rank run to its features. Let the stages learn from an earlier part of the log\n" +
-				"(feed.until) than the click model (ranker.warm_up), or their scores look better\n" +
-				"in training than they are.",
-			"\n  whereto finetune base city-base --from runs/city-s1 --with runs/city-embed-s1 --with runs/city-rank-s1 --out runs/both-s1"},
+				"rank run to its features. A rank run scores the clicks that it has learned from\n" +
+				"too well, and the click model would trust it too much: give it two runs that each\n" +
+				"leave half of the users out (feed.folds=2, feed.fold=0 and 1), or let the stages\n" +
+				"learn from an earlier part of the log (feed.until) than the click model\n" +
+				"(ranker.warm_up).",
+			"\n  whereto finetune base city-base --from runs/city-s1 --with runs/city-embed-s1 --with runs/fold0 --with runs/fold1 --out runs/both-s1"},
 	} {
 		cmd.AddCommand(newStageCmd(h))
 	}
