@@ -23,6 +23,8 @@ type Matrix struct {
 	Encoder string    // name of the encoder
 	Dim     int       // length of a vector
 	Data    []float32 // [places, Dim], row by row
+
+	scale []float64 // by which Standardize multiplied each column; nil: 1
 }
 
 // Rows returns the number of vectors.
@@ -217,14 +219,29 @@ func (m *Matrix) Standardize() {
 		d := float64(x) - mean[i%m.Dim]
 		square[i%m.Dim] += d * d / float64(rows)
 	}
-	for i, x := range m.Data {
-		c := i % m.Dim
-		if square[c] < minVariance {
-			m.Data[i] = 0
-			continue
+	m.scale = make([]float64, m.Dim)
+	for c, s := range square {
+		if s >= minVariance {
+			m.scale[c] = 1 / math.Sqrt(s*float64(m.Dim))
 		}
-		m.Data[i] = float32((float64(x) - mean[c]) / math.Sqrt(square[c]*float64(m.Dim)))
 	}
+	for i, x := range m.Data {
+		m.Data[i] = float32((float64(x) - mean[i%m.Dim]) * m.scale[i%m.Dim])
+	}
+}
+
+// Instead returns what row i would be if the encoder had given its place the vector v
+// and not own: what was taken from the row and its scale stay.
+func (m *Matrix) Instead(i int, own, v []float32) []float32 {
+	out := make([]float32, m.Dim)
+	for c, x := range m.Row(i) {
+		d := float64(v[c]) - float64(own[c])
+		if m.scale != nil {
+			d *= m.scale[c]
+		}
+		out[c] = float32(float64(x) + d)
+	}
+	return out
 }
 
 // minVariance is what rounding may leave of a column that does not vary.

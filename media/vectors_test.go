@@ -292,3 +292,29 @@ func TestRelative(t *testing.T) {
 		t.Errorf("%v, want %v", m.Data, want)
 	}
 }
+
+// A place that says something else is seen as the others are: nothing changes if it
+// says the same, and what changes is scaled like the rest.
+func TestInstead(t *testing.T) {
+	raw := []float32{1, 5, 0, 3, 5, 4, 5, 5, 2, 8, 5, 1}
+	m := &Matrix{Dim: 3, Data: slices.Clone(raw)}
+	plain := m.Instead(1, raw[3:6], []float32{4, 6, 4})
+	if want := []float32{4, 6, 4}; !slices.Equal(plain, want) {
+		t.Errorf("as encoded: %v, want %v", plain, want)
+	}
+	Relative(m, []int{1, 1, 2, 2})
+	m.Standardize()
+	if same := m.Instead(1, raw[3:6], raw[3:6]); !slices.Equal(same, m.Row(1)) {
+		t.Errorf("the same words give %v, the row is %v", same, m.Row(1))
+	}
+	// Rows 2 and 3 share a group: what tells them apart is their own alone.
+	got := m.Instead(2, raw[6:9], raw[9:12])
+	for c := range 3 {
+		if math.Abs(float64(got[c]-m.Row(3)[c])) > 1e-6 {
+			t.Errorf("with the words of row 3 row 2 is %v, want %v", got, m.Row(3))
+		}
+	}
+	if got[1] != 0 {
+		t.Errorf("a column that never varies says %v", got[1])
+	}
+}

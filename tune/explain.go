@@ -120,6 +120,7 @@ func (e *Explainer) parts(ctx context.Context, whole trial, place int32, score f
 	if len(items) == 0 {
 		return nil, nil
 	}
+	items = append(items, e.item(place))
 	list, err := e.encoder.Encode(ctx, items)
 	if err != nil {
 		return nil, fmt.Errorf("explain %s: %w", id, err)
@@ -127,13 +128,16 @@ func (e *Explainer) parts(ctx context.Context, whole trial, place int32, score f
 	if len(list) != len(items) {
 		return nil, fmt.Errorf("explain %s: %w: %s gave %d vectors for %d items", id, media.ErrEncoder, e.encoder.Name(), len(list), len(items))
 	}
-	causes, list = append(causes, Cause{Kind: CauseAll, At: -1}), append(list, make([]float32, e.a.Media.Dim))
-	trials := make([]trial, len(list))
-	for i, v := range list {
+	for _, v := range list {
 		if len(v) != e.a.Media.Dim {
 			return nil, fmt.Errorf("explain %s: %w: %s gave %d numbers, the run was trained on %d", id, media.ErrEncoder, e.encoder.Name(), len(v), e.a.Media.Dim)
 		}
-		trials[i] = trial{whole.row, instead{whole.shown, place, v}}
+	}
+	own := list[len(list)-1]
+	causes, list[len(list)-1] = append(causes, Cause{Kind: CauseAll, At: -1}), make([]float32, e.a.Media.Dim)
+	trials := make([]trial, len(list))
+	for i, v := range list {
+		trials[i] = trial{whole.row, instead{whole.shown, place, e.a.Media.Instead(int(place), own, v)}}
 	}
 	scores, err := e.scores(ctx, trials)
 	if err != nil {
@@ -143,6 +147,12 @@ func (e *Explainer) parts(ctx context.Context, whole trial, place int32, score f
 		causes[i].Delta = score - scores[i]
 	}
 	return causes, nil
+}
+
+// item is the place as the encoder was given it.
+func (e *Explainer) item(place int32) media.Item {
+	d := e.details[place]
+	return media.Item{Text: media.Text(e.a.Dataset.Places[place], d), Image: d.Image}
 }
 
 // pieces are what the place has, and what it looks like to the encoder without each.

@@ -21,9 +21,9 @@ import (
 )
 
 // seeing is a rank stage with media, its weights, its encoder and its details.
-func seeing(t *testing.T, w *world, backend compute.Backend) (*Assembly, *model.Store, media.Encoder, []poi.Details) {
+func seeing(t *testing.T, w *world, backend compute.Backend, sets ...string) (*Assembly, *model.Store, media.Encoder, []poi.Details) {
 	t.Helper()
-	a := w.stage(t, backend, "rank", withMedia...)
+	a := w.stage(t, backend, "rank", append(slices.Clone(withMedia), sets...)...)
 	enc, err := media.New(a.Recipe.Media, nil)
 	must(t, err)
 	details, err := pipeline.LoadDetails(t.Context(), a.Recipe.Data, a.Dataset)
@@ -89,10 +89,16 @@ func TestActionDeltasAreThoseOfAnotherLog(t *testing.T) {
 	})
 }
 
-// The delta of a part is the difference to the score with a place that never had it.
+// The delta of a part is the difference to the score with a place that never had it,
+// seen as the encoder gives it or as all places are seen (TestInstead of package media).
 func TestPartDeltasAreThoseOfAnotherPlace(t *testing.T) {
+	t.Run("as encoded", func(t *testing.T) { partDeltas(t, "media.relative=false", "media.standardize=false") })
+	t.Run("relative, standardized", func(t *testing.T) { partDeltas(t) })
+}
+
+func partDeltas(t *testing.T, sets ...string) {
 	w, backend := getWorld(t), pureGo(t)
-	a, store, enc, details := seeing(t, w, backend)
+	a, store, enc, details := seeing(t, w, backend, sets...)
 	e, err := a.Explainer(backend, store, enc, details)
 	must(t, err)
 	q := a.some(3)[1]
@@ -100,12 +106,25 @@ func TestPartDeltasAreThoseOfAnotherPlace(t *testing.T) {
 	why, err := e.Explain(t.Context(), q, place)
 	must(t, err)
 	p, d := a.Dataset.Places[place], details[place]
-	with := func(p poi.Place, d poi.Details) float64 {
+	seen := *a.Media
+	seen.Data = slices.Clone(seen.Data)
+	encoded := func(p poi.Place, d poi.Details) []float32 {
 		v, err := enc.Encode(t.Context(), []media.Item{{Text: media.Text(p, d), Image: d.Image}})
 		must(t, err)
-		copy(a.Media.Row(int(place)), v[0])
+		return v[0]
+	}
+	own := encoded(p, d)
+	show := func(v []float32) float64 {
+		if sets == nil {
+			v = seen.Instead(int(place), own, v)
+		}
+		copy(a.Media.Row(int(place)), v)
 		return a.logits(t, backend, store, q)[0]
 	}
+	if again := show(own); math.Abs(again-why.Score) > near {
+		t.Errorf("shown as it is the place scores %v, was %v", again, why.Score)
+	}
+	with := func(p poi.Place, d poi.Details) float64 { return show(encoded(p, d)) }
 	want := map[string]float64{}
 	for i := range d.Reviews {
 		less := d
@@ -120,8 +139,7 @@ func TestPartDeltasAreThoseOfAnotherPlace(t *testing.T) {
 	want[CauseName+"-1"] = why.Score - with(poi.Place{}, d)
 	want[CauseAddress+"-1"] = why.Score - with(p, poi.Details{Tags: d.Tags, Reviews: d.Reviews, Image: d.Image})
 	want[CauseImage+"-1"] = why.Score - with(p, poi.Details{Address: d.Address, Tags: d.Tags, Reviews: d.Reviews})
-	fill(a, place, 0)
-	want[CauseAll+"-1"] = why.Score - a.logits(t, backend, store, q)[0]
+	want[CauseAll+"-1"] = why.Score - show(make([]float32, a.Media.Dim))
 	if len(why.Parts) != len(want) || len(d.Reviews) == 0 || len(d.Tags) == 0 {
 		t.Fatalf("%d parts, want %d: %+v", len(why.Parts), len(want), why.Parts)
 	}
