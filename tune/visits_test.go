@@ -1,6 +1,7 @@
 package tune
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // A first visit counts if the loss may use it, enough came before it and it is not
-// passive; of more than wanted the last are taken.
+// passive.
 func TestDiscoveries(t *testing.T) {
 	const arrive, click = 0, 1
 	var visits []poi.Visit
@@ -29,22 +30,18 @@ func TestDiscoveries(t *testing.T) {
 	add(5, arrive, true, poi.Train)      // 10: counts
 	add(6, arrive, true, poi.Train)      // 11: counts
 	add(7, arrive, true, poi.Validation) // 12: not of the training period
-	d := &poi.Dataset{Types: []string{"arrive", "click"}, Users: []poi.User{{ID: "a", Visits: visits[:2]}, {ID: "b", Visits: visits}}}
-	for _, c := range []struct {
-		until int64
-		most  int
-		want  []int32 // positions
-	}{{100, 9, []int32{5, 10, 11}}, {100, 2, []int32{10, 11}}, {10, 2, []int32{5, 10}}, {4, 9, nil}} {
-		var got []int32
-		for _, q := range discoveries(d, []string{"click"}, c.until, c.most) {
-			got = append(got, q.Pos)
-			if q.User != 1 || q.TimeMS != int64(q.Pos) || len(q.Options) != 1 || q.Options[0].POI != visits[q.Pos].POI || !q.Options[0].Clicked {
-				t.Errorf("%+v", q)
-			}
+	d := &poi.Dataset{Types: []string{"arrive", "click"}, Places: make([]poi.Place, 8),
+		Users: []poi.User{{ID: "a", Visits: visits[:2]}, {ID: "b", Visits: visits}, {ID: "c", Visits: visits[:6]}}}
+	for until, want := range map[int64]map[int32][]int32{
+		100: {1: {5, 10, 11}, 2: {5}}, 10: {1: {5, 10}, 2: {5}}, 4: {},
+	} {
+		got := maps.Collect(discoveries(d, []string{"click"}, until))
+		if !maps.EqualFunc(got, want, slices.Equal) {
+			t.Errorf("until %d: first visits %v, want %v", until, got, want)
 		}
-		if !slices.Equal(got, c.want) {
-			t.Errorf("until %d, at most %d: visits %v, want %v", c.until, c.most, got, c.want)
-		}
+	}
+	for range discoveries(d, nil, 100) { // whoever asks may stop
+		break
 	}
 }
 
@@ -70,6 +67,12 @@ func TestVisitsHaveRivals(t *testing.T) {
 			}
 		}
 		rivals += len(q.Options) - 1
+	}
+	all := maps.Collect(discoveries(d, a.Recipe.Data.Clean.PassiveTypes, end))
+	for _, q := range list {
+		if at := all[q.User]; !slices.Contains(at[max(0, len(at)-4):], q.Pos) {
+			t.Errorf("%s is not one of the last 4 of %v", q.ID, at)
+		}
 	}
 	if len(list) < 20 || rivals < len(list) {
 		t.Errorf("%d visits with %d rivals: too few to say anything", len(list), rivals)
