@@ -277,7 +277,7 @@ func TestOpenWithoutItsHead(t *testing.T) {
 		sets  []string
 		lacks string
 	}{{"embed", nil, "embed/user"}, {"rank", nil, "rank/out"}, {"rank", withMedia, "media/map"},
-		{"embed", []string{"tune.interest=4"}, "interest/common"}, {"rank", []string{"tune.interest=4"}, "interest/common"}, {"rank", []string{"tune.likelihood=true"}, "rank/likelihood"}} {
+		{"embed", []string{"tune.interest=4"}, "interest/again"}, {"rank", []string{"tune.interest=4"}, "interest/again"}, {"rank", []string{"tune.likelihood=true"}, "rank/likelihood"}} {
 		a, store := w.stage(t, backend, c.stage, c.sets...), w.weights(t)
 		if c.sets != nil { // the head is there, made by a stage that sees nothing
 			blind := w.stage(t, backend, c.stage)

@@ -227,7 +227,7 @@ func (a *Assembly) complete(store *model.Store) error {
 		name   string
 		needed bool
 	}{
-		{"embed/user", embed}, {"embed/place", embed}, {"interest/common", (embed || rank) && t.Interest > 0},
+		{"embed/user", embed}, {"embed/place", embed}, {"interest/again", (embed || rank) && t.Interest > 0},
 		{"rank/out", rank}, {"rank/bias", rank}, {"rank/likelihood", rank && t.Likelihood},
 		{"kind", align}, {"place", align}, {"media/map", a.Media != nil},
 	} {
