@@ -190,11 +190,14 @@ func product(dims []int) int {
 	return n
 }
 
-// window encodes the actions of row i.
+// window encodes the actions of row i, which may be none.
 func (e *Encoder) window(b *Batch, r *Row, i int, s Shape) {
-	visits := r.Sequence[r.From:]
+	end := 0.0
+	if visits := r.Sequence[r.From:]; len(visits) > 0 {
+		end = localHours(visits[len(visits)-1])
+	}
 	e.who(b, r.User, i)
-	e.actions(b, r, i, s.N, localHours(visits[len(visits)-1]))
+	e.actions(b, r, i, s.N, end)
 }
 
 // who encodes the user of row i.

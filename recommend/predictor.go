@@ -181,46 +181,52 @@ func (r *Predictor) ask(queries []poi.Query, size int, trie *index.Trie) ([]answ
 }
 
 // row is the window of a request: the last actions and the request's own slot.
-func (r *Predictor) row(q *poi.Query) batch.Row {
-	history := q.History
-	if keep := r.p.Batch.Window; len(history) > keep { // one more than fits, for where the user stood
-		history = history[len(history)-keep:]
-	}
+func (r *Predictor) row(q *poi.Query) batch.Row { return r.rowFrom(q, 1) }
+
+// rowFrom is row with a window that begins at a multiple of align actions of the
+// history.
+func (r *Predictor) rowFrom(q *poi.Query, align int) batch.Row {
+	from := max(0, len(q.History)+1-r.p.Batch.Window)
+	from = (from + align - 1) / align * align
+	skip := max(0, from-1) // one more than fits, for where the user stood
+	history := q.History[skip:]
 	seq := make([]poi.Visit, len(history)+1)
 	copy(seq, history)
 	seq[len(history)] = poi.Visit{TimeMS: q.TimeMS, OffsetMin: q.OffsetMin, HasUser: q.HasPos,
 		UserLat: float32(q.Lat), UserLng: float32(q.Lng)}
-	from := max(0, len(seq)-r.p.Batch.Window)
-	return batch.Row{User: q.User, Sequence: seq, From: from, Requests: []int{len(seq) - 1}, Open: true}
+	return batch.Row{User: q.User, Sequence: seq, From: from - skip, Requests: []int{len(seq) - 1}, Open: true}
 }
 
 func (r *Predictor) encode(rows []batch.Row, answers []answer, size, need int) *batch.Batch {
 	shape := batch.Shape{B: size, N: r.p.Batch.Window, M: 1, C: 1}
 	var sets func(*batch.Row, int) *evidence.Set
 	if r.p.Stats != nil {
-		for _, c := range batch.Buckets(r.p.Evidence) {
-			shape.C = c
-			if need <= c {
-				break
-			}
-		}
+		shape.C = r.bucket(need)
 		of := make(map[*batch.Row]*evidence.Set, len(rows))
 		for i := range rows {
 			of[&rows[i]] = &answers[i].set
 		}
 		sets = func(row *batch.Row, _ int) *evidence.Set { return of[row] }
 	}
-	return r.p.Encoder.Encode(rows, shape, func(*batch.Row, int) float64 { return 1 }, sets)
+	return r.p.Encoder.Encode(rows, shape, always, sets)
+}
+
+// bucket is the size that so many candidates are padded to.
+func (r *Predictor) bucket(need int) int {
+	sizes := batch.Buckets(r.p.Evidence)
+	for _, c := range sizes {
+		if need <= c {
+			return c
+		}
+	}
+	return sizes[len(sizes)-1]
 }
 
 // execute runs the graphs and reads their answers.
 func (r *Predictor) execute(b *batch.Batch, answers []answer, trie *index.Trie) error {
 	r.onlyBatch.Lock()
 	defer r.onlyBatch.Unlock()
-	args := make([]any, batch.NumInputs)
-	for i, a := range b.Arrays {
-		args[i] = spacetime.Tensor(a)
-	}
+	args := tensorsOf(b)
 	defer func() { spacetime.Free(args) }()
 	out, err := r.first.Call(args...)
 	if err != nil {
@@ -233,22 +239,26 @@ func (r *Predictor) execute(b *batch.Batch, answers []answer, trie *index.Trie) 
 	copied, c := spacetime.Floats(out[1])
 	gates, _ := spacetime.Floats(out[2])
 	for i := range answers {
-		a := &answers[i]
-		if r.p.Model.Config.CopyHead && len(a.set.POIs) > 0 { // with nothing to copy all is generated
-			a.gate = 1 / (1 + math.Exp(-float64(gates[i])))
-			a.copy = make([]float64, len(a.set.POIs))
-			for k := range a.copy {
-				a.copy[k] = a.gate * math.Exp(float64(copied[i*c+k]))
-			}
-		}
-		if !r.p.Model.Tables.Hier {
-			a.dense = first[i*width : (i+1)*width]
-		}
+		r.take(&answers[i], first[i*width:(i+1)*width], copied[i*c:(i+1)*c], gates[i])
 	}
 	if r.p.Model.Tables.Hier {
 		return r.search(args, b.Arrays[batch.InPlace].Dims[0], first, width, answers, trie)
 	}
 	return nil
+}
+
+// take reads one request's rows of the first step.
+func (r *Predictor) take(a *answer, first, copied []float32, gate float32) {
+	if r.p.Model.Config.CopyHead && len(a.set.POIs) > 0 { // with nothing to copy all is generated
+		a.gate = 1 / (1 + math.Exp(-float64(gate)))
+		a.copy = make([]float64, len(a.set.POIs))
+		for k := range a.copy {
+			a.copy[k] = a.gate * math.Exp(float64(copied[k]))
+		}
+	}
+	if !r.p.Model.Tables.Hier {
+		a.dense = first
+	}
 }
 
 // search is the second step of a hierarchical network: the beam.
@@ -275,12 +285,18 @@ func (r *Predictor) search(args []any, size int, first []float32, width int, ans
 			at := (i*w.Blocks + k) * tokens
 			lists[k] = inner[at+1 : at+tokens]
 		}
-		answers[i].place = map[int32]float64{}
-		for _, h := range beam.Join(first[i*width+1:(i+1)*width], chosen[i], lists, trie, w.Inners) {
-			if p, ok := r.p.Index.POI(h.Block, h.Inner); ok {
-				answers[i].place[p] = math.Exp(h.LogProb)
-			}
-		}
+		answers[i].place = r.places(beam.Join(first[i*width+1:(i+1)*width], chosen[i], lists, trie, w.Inners))
 	}
 	return nil
+}
+
+// places are the probabilities of what a beam found.
+func (r *Predictor) places(found []beam.Hypothesis) map[int32]float64 {
+	out := make(map[int32]float64, len(found))
+	for _, h := range found {
+		if p, ok := r.p.Index.POI(h.Block, h.Inner); ok {
+			out[p] = math.Exp(h.LogProb)
+		}
+	}
+	return out
 }

@@ -3,7 +3,6 @@ package recommend
 import (
 	"context"
 	"fmt"
-	"sort"
 
 	"github.com/whereto/whereto/geo"
 	"github.com/whereto/whereto/poi"
@@ -28,30 +27,7 @@ func (r *Predictor) Recommend(ctx context.Context, q poi.Query, k int) ([]poi.Ra
 	if err != nil {
 		return nil, err
 	}
-	a := &answers[0]
-	probs := make([]float64, len(r.p.Dataset.Places))
-	r.fill(a, probs)
-	copied := map[int32]float64{}
-	for i, x := range a.copy {
-		copied[a.set.POIs[i]] = x
-	}
-	order := make([]int32, 0, len(probs))
-	for p, x := range probs {
-		if x > 0 {
-			order = append(order, int32(p))
-		}
-	}
-	sort.Slice(order, func(i, j int) bool {
-		if probs[order[i]] != probs[order[j]] {
-			return probs[order[i]] > probs[order[j]]
-		}
-		return order[i] < order[j]
-	})
-	out := make([]poi.Ranked, 0, k)
-	for _, p := range order[:min(k, len(order))] {
-		out = append(out, r.ranked(&q, p, probs[p], copied[p]))
-	}
-	return out, nil
+	return r.choose(&q, &answers[0], &Want{K: k}), nil
 }
 
 func (r *Predictor) ranked(q *poi.Query, p int32, prob, copied float64) poi.Ranked {

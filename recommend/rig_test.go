@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -159,3 +160,6 @@ func modes(t *testing.T, change func(*recipe.Recipe, *poi.Dataset), test func(t 
 		t.Run(name, func(t *testing.T) { test(t, build(t, hier, change)) })
 	}
 }
+
+// contains reports whether an error's text has a part.
+func contains(err error, part string) bool { return err != nil && strings.Contains(err.Error(), part) }

@@ -1,0 +1,370 @@
+package recommend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/whereto/whereto/batch"
+	"github.com/whereto/whereto/beam"
+	"github.com/whereto/whereto/evidence"
+	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/spacetime"
+)
+
+// ErrBusy is returned when too many requests wait.
+var ErrBusy = errors.New("too many requests are waiting")
+
+// submit queues a job and waits until it has run.
+func (l *Live) submit(ctx context.Context, j *job) error {
+	j.queued = time.Now()
+	select {
+	case <-l.quit:
+		return ErrClosed
+	default:
+	}
+	select {
+	case l.queue <- j:
+	default:
+		return fmt.Errorf("%d requests wait for %s: %w; ask again in a moment", cap(l.queue), l.r.p.Name, ErrBusy)
+	}
+	select {
+	case err := <-j.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.quit:
+		// The worker may be at it still: its answer counts if it comes.
+		l.stopped.Wait()
+		select {
+		case err := <-j.done:
+			return err
+		default:
+			return ErrClosed
+		}
+	}
+}
+
+// work runs what waits until Close.
+func (l *Live) work() {
+	for {
+		select {
+		case <-l.quit:
+			return
+		case j := <-l.queue:
+			l.serve(l.gather(j))
+		}
+	}
+}
+
+// gather takes what waits beside a job, at most a batch. Whoever has given up is
+// answered at once and not run.
+func (l *Live) gather(j *job) []*job {
+	var jobs []*job
+	for {
+		if err := j.ctx.Err(); err != nil {
+			j.done <- err
+		} else if jobs = append(jobs, j); len(jobs) == l.c.Batch {
+			return jobs
+		}
+		select {
+		case j = <-l.queue:
+		default:
+			return jobs
+		}
+	}
+}
+
+// serve runs jobs together and answers them.
+func (l *Live) serve(jobs []*job) {
+	if len(jobs) == 0 {
+		return
+	}
+	for _, j := range jobs {
+		l.c.Observe(StageQueue, time.Since(j.queued))
+	}
+	err := l.run(jobs)
+	if err != nil {
+		err = fmt.Errorf("run %s on %d requests: %w", l.r.p.Name, len(jobs), err)
+	}
+	l.memory.ran(len(jobs))
+	for _, j := range jobs {
+		j.done <- err
+	}
+}
+
+// run answers jobs, at most a batch of them, in one pass of the engine.
+func (l *Live) run(jobs []*job) error {
+	l.r.onlyBatch.Lock() // evaluation and explanation share the engine
+	defer l.r.onlyBatch.Unlock()
+	start := time.Now()
+	pasts := make([][]*tensors.Tensor, len(jobs))
+	for i, j := range jobs {
+		var err error
+		if pasts[i], err = l.remember(j); err != nil {
+			return err
+		}
+	}
+	l.c.Observe(StagePrefill, time.Since(start))
+	start = time.Now()
+	size := l.sizes[len(l.sizes)-1]
+	for _, n := range l.sizes {
+		if n >= len(jobs) {
+			size = n
+			break
+		}
+	}
+	for len(pasts) < size {
+		pasts = append(pasts, pasts[0])
+	}
+	encoded := l.encode(jobs, size)
+	args := tensorsOf(encoded)
+	defer func() { spacetime.Free(args) }()
+	in := args
+	if l.places != nil {
+		in = append(in[:len(in):len(in)], l.places)
+	}
+	out, err := l.ask.Call(withPasts(in, pasts)...)
+	if err != nil {
+		return err
+	}
+	first, width := spacetime.Floats(out[0])
+	copied, c := spacetime.Floats(out[1])
+	gates, _ := spacetime.Floats(out[2])
+	for i, j := range jobs {
+		l.r.take(&j.answer, first[i*width:(i+1)*width], copied[i*c:(i+1)*c], gates[i])
+	}
+	l.c.Observe(StageDecode, time.Since(start))
+	if l.branch == nil {
+		return nil
+	}
+	defer freeAll(out[3:])
+	start = time.Now()
+	err = l.search(jobs, args, pasts, out[3:], first, width)
+	l.c.Observe(StageSearch, time.Since(start))
+	return err
+}
+
+// withPasts adds the tensors of pasts, window by window.
+func withPasts(args []any, pasts [][]*tensors.Tensor) []any {
+	out := append(make([]any, 0, len(args)+len(pasts)*len(pasts[0])), args...)
+	for _, past := range pasts {
+		for _, t := range past {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func freeAll(list []*tensors.Tensor) {
+	for _, t := range list {
+		t.MustFinalizeAll()
+	}
+}
+
+// encode fills the arrays of a batch of requests.
+func (l *Live) encode(jobs []*job, size int) *batch.Batch {
+	rows, need := make([]batch.Row, len(jobs)), 1
+	of := make(map[*batch.Row]*evidence.Set, len(jobs))
+	for i, j := range jobs {
+		rows[i] = j.row
+		of[&rows[i]] = &j.answer.set
+		need = max(need, j.need)
+	}
+	shape := batch.Shape{B: size, N: l.r.p.Batch.Window, M: 1, C: 1}
+	var sets func(*batch.Row, int) *evidence.Set
+	if l.r.p.Stats != nil {
+		shape.C = l.r.bucket(need)
+		sets = func(row *batch.Row, _ int) *evidence.Set { return of[row] }
+	}
+	return l.r.p.Encoder.Encode(rows, shape, always, sets)
+}
+
+func always(*batch.Row, int) float64 { return 1 }
+
+// search walks the beams of jobs until each has found as many places as it wants, or
+// all there are.
+func (l *Live) search(jobs []*job, args []any, pasts [][]*tensors.Tensor, kept []*tensors.Tensor, first []float32, width int) error {
+	beams := make([]walk, len(jobs))
+	for i, j := range jobs {
+		beams[i] = walk{trie: l.r.trieOf(j.want), first: first[i*width+1 : (i+1)*width]}
+	}
+	wide, size := l.r.p.Config.Beam.Blocks, len(pasts)
+	for more := true; more; {
+		blocks := make([]int32, size*wide)
+		for i := range beams {
+			for k, b := range beams[i].next(wide) {
+				blocks[i*wide+k] = b + 1
+			}
+		}
+		tree := tensors.FromFlatDataAndDimensions(blocks, size, wide)
+		in := withPasts(append(args[:len(args):len(args)], tree), pasts)
+		for _, t := range kept {
+			in = append(in, t)
+		}
+		out, err := l.branch.Call(in...)
+		tree.MustFinalizeAll()
+		if err != nil {
+			return err
+		}
+		inner, tokens := spacetime.Floats(out[0])
+		more = false
+		for i, j := range jobs {
+			beams[i].found(inner[i*wide*tokens:(i+1)*wide*tokens], tokens)
+			more = l.harvest(j, &beams[i]) || more
+		}
+	}
+	return nil
+}
+
+// walk is a beam on its way through a trie.
+type walk struct {
+	trie    beam.Trie
+	first   []float32 // by block
+	order   []int32   // blocks, likeliest first
+	visited int
+	fresh   int // of the wave under way
+	inners  [][]float32
+}
+
+// next returns the blocks of the next wave, which may be none.
+func (w *walk) next(wide int) []int32 {
+	if w.order == nil {
+		w.order = beam.Blocks(w.first, w.trie, len(w.trie.Blocks()))
+	}
+	w.fresh = min(wide, len(w.order)-w.visited)
+	return w.order[w.visited : w.visited+w.fresh]
+}
+
+// found takes what the network says of the inner tokens of the wave.
+func (w *walk) found(inner []float32, tokens int) {
+	for k := range w.fresh {
+		w.inners = append(w.inners, inner[k*tokens+1:(k+1)*tokens])
+	}
+	w.visited, w.fresh = w.visited+w.fresh, 0
+}
+
+// harvest gives a job what its beam has found and reports whether it needs more: the
+// paper's beam keeps ten inner tokens of each block, but n answers come when n are
+// there.
+func (l *Live) harvest(j *job, w *walk) (more bool) {
+	if w.visited == 0 { // nothing may be returned at all
+		j.answer.place = map[int32]float64{}
+		return false
+	}
+	for perBlock := l.r.p.Config.Beam.Inners; ; perBlock = 1 << 30 {
+		j.answer.place = l.r.places(beam.Join(w.first, w.order[:w.visited], w.inners, w.trie, perBlock))
+		if l.enough(j) || perBlock == 1<<30 {
+			return false
+		}
+		if w.visited < len(w.order) {
+			return true
+		}
+	}
+}
+
+// enough reports whether a job has as many answers as it wants.
+func (l *Live) enough(j *job) bool {
+	n := 0
+	for p := range j.answer.place {
+		if l.r.allows(j.want, p) {
+			n++
+		}
+	}
+	if n >= j.want.K {
+		return true
+	}
+	for i, p := range j.answer.set.POIs {
+		if _, twice := j.answer.place[p]; !twice && i < len(j.answer.copy) && l.r.allows(j.want, p) {
+			n++
+		}
+	}
+	return n >= j.want.K
+}
+
+// remember returns the past of a job, from memory where it is kept.
+func (l *Live) remember(j *job) ([]*tensors.Tensor, error) {
+	n := len(j.trail) - 1 // actions of the past
+	if past := l.memory.get(j.trail[n]); past != nil {
+		l.memory.hit()
+		return past, nil
+	}
+	for back := 1; back <= min(maxGrowth, n); back++ {
+		past := l.memory.get(j.trail[n-back])
+		if past == nil {
+			continue
+		}
+		l.memory.grew()
+		for at := n - back + 1; at <= n; at++ {
+			var err error
+			if past, err = l.grown(j, at, past); err != nil {
+				return nil, err
+			}
+		}
+		return past, nil
+	}
+	l.memory.miss()
+	past, err := l.keep(l.past, l.history(j, n), nil)
+	if err != nil {
+		return nil, err
+	}
+	l.memory.put(j.trail[n], past, l.pastBytes())
+	return past, nil
+}
+
+// maxGrowth is how many actions are added to a kept past one by one; for more it is
+// made from nothing.
+const maxGrowth = 4
+
+// grown is a past of one action more, number at of the window.
+func (l *Live) grown(j *job, at int, past []*tensors.Tensor) ([]*tensors.Tensor, error) {
+	row := l.history(j, at)
+	row.Requests = []int{len(row.Sequence) - 1}
+	longer, err := l.keep(l.grow, row, past)
+	if err != nil {
+		return nil, err
+	}
+	l.memory.put(j.trail[at], longer, l.pastBytes())
+	return longer, nil
+}
+
+// history is the window of a job up to its n-th action.
+func (l *Live) history(j *job, n int) batch.Row {
+	return batch.Row{User: j.row.User, Sequence: j.row.Sequence[:j.row.From+n], From: j.row.From}
+}
+
+// keep runs a graph that makes a past.
+func (l *Live) keep(e interface {
+	Call(args ...any) ([]*tensors.Tensor, error)
+}, row batch.Row, past []*tensors.Tensor) ([]*tensors.Tensor, error) {
+	shape := batch.Shape{B: 1, N: l.r.p.Batch.Window, M: 1, C: 1}
+	args := tensorsOf(l.r.p.Encoder.Encode([]batch.Row{row}, shape, always, func(*batch.Row, int) *evidence.Set { return &evidence.Set{} }))
+	defer spacetime.Free(args)
+	in := args
+	for _, t := range past {
+		in = append(in[:len(in):len(in)], t)
+	}
+	return e.Call(in...)
+}
+
+// warmGrowth compiles the graph that lengthens a past.
+func (l *Live) warmGrowth() error {
+	if len(l.r.p.Dataset.Places) == 0 {
+		return nil
+	}
+	j := l.job(context.Background(), &poi.Query{User: -1, History: []poi.Visit{{}}, TimeMS: time.Now().UnixMilli()}, &Want{K: 1})
+	l.r.onlyBatch.Lock()
+	defer l.r.onlyBatch.Unlock()
+	past, err := l.keep(l.past, l.history(j, 0), nil)
+	if err == nil {
+		l.memory.put(j.trail[0], past, l.pastBytes())
+		_, err = l.grown(j, 1, past)
+	}
+	if err != nil {
+		return fmt.Errorf("warm %s up: %w", l.r.p.Name, err)
+	}
+	return nil
+}
