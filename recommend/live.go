@@ -189,9 +189,20 @@ func (l *Live) Warm(ctx context.Context) error {
 	return l.warmGrowth()
 }
 
+// Answer is what a network says of one request.
+type Answer struct {
+	Places []poi.Ranked // what was wanted, likeliest first
+	Gate   float64      // probability of returning to the past rather than generating
+	a      *answer
+}
+
+// Prob returns the probability of any place, and whether the network gave one: a beam
+// reaches some places only.
+func (a *Answer) Prob(p int32) (float64, bool) { return a.a.prob(p) }
+
 // Recommend returns the places that w wants, likeliest first. With enough places
 // there it returns K.
-func (l *Live) Recommend(ctx context.Context, q poi.Query, w Want) ([]poi.Ranked, error) {
+func (l *Live) Recommend(ctx context.Context, q poi.Query, w Want) (*Answer, error) {
 	if w.K < 1 || w.K > MaxK {
 		return nil, fmt.Errorf("recommend: k is %d, want 1 to %d: %w", w.K, MaxK, poi.ErrBadInput)
 	}
@@ -203,7 +214,7 @@ func (l *Live) Recommend(ctx context.Context, q poi.Query, w Want) ([]poi.Ranked
 		return nil, err
 	}
 	start := time.Now()
-	out := l.r.choose(&q, &j.answer, &w)
+	out := &Answer{Places: l.r.choose(&q, &j.answer, &w), Gate: j.answer.gate, a: &j.answer}
 	l.c.Observe(StageChoose, time.Since(start))
 	return out, nil
 }

@@ -75,7 +75,7 @@ func TestLiveAnswersAsThePredictorDoes(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				sameAnswers(t, fmt.Sprintf("query %d without its last %d actions", i, cut), got, want)
+				sameAnswers(t, fmt.Sprintf("query %d without its last %d actions", i, cut), got.Places, want)
 			}
 		}
 		s := l.Stats()
@@ -101,7 +101,7 @@ func TestPastsGrow(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			sameAnswers(t, fmt.Sprintf("%d actions", n), got, want)
+			sameAnswers(t, fmt.Sprintf("%d actions", n), got.Places, want)
 		}
 		if s := l.Stats(); s.Misses != 1 || s.Grown != 6 {
 			t.Errorf("seven pasts of 0 to 6 actions: %+v", s)
@@ -136,7 +136,7 @@ func TestAlignedWindows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sameAnswers(t, fmt.Sprintf("%d actions", n), got, want)
+		sameAnswers(t, fmt.Sprintf("%d actions", n), got.Places, want)
 	}
 	if s := l.Stats(); s.Misses != int64(made) || s.Grown != int64(12-made) {
 		t.Errorf("12 pasts in %d windows: %+v", made, s)
@@ -176,10 +176,11 @@ func TestNAnswersWhenNExist(t *testing.T) {
 					there++
 				}
 			}
-			got, err := l.Recommend(ctx, queries[i], w)
+			answer, err := l.Recommend(ctx, queries[i], w)
 			if err != nil {
 				t.Fatal(err)
 			}
+			got := answer.Places
 			if len(got) != min(w.K, there) {
 				t.Fatalf("%d answers of %d places for k=%d", len(got), there, w.K)
 			}
@@ -221,11 +222,12 @@ func TestManyAtOnce(t *testing.T) {
 		for n := range 60 {
 			wg.Go(func() {
 				i := rand.New(rand.NewPCG(uint64(n), 9)).IntN(len(queries))
-				got, err := l.Recommend(ctx, queries[i], recommend.Want{K: 24})
+				answer, err := l.Recommend(ctx, queries[i], recommend.Want{K: 24})
 				if err != nil {
 					t.Error(err)
 					return
 				}
+				got := answer.Places
 				if len(got) != len(want[i]) {
 					t.Errorf("query %d: %d answers, want %d", i, len(got), len(want[i]))
 					return

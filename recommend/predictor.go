@@ -114,7 +114,23 @@ type answer struct {
 	copy  []float64 // probability of each candidate of set, times the copy gate
 	gate  float64   // probability of copying
 	place map[int32]float64
-	dense []float32 // log-probabilities by place + 1 (flat)
+	// blocks are the probabilities of the blocks of the beam, by block token.
+	blocks map[int32]float64
+	dense  []float32 // log-probabilities by place + 1 (flat)
+}
+
+// prob is the mixed probability of a place, and whether there is one: a beam reaches
+// some places only.
+func (a *answer) prob(p int32) (x float64, ok bool) {
+	if a.dense != nil {
+		x, ok = (1-a.gate)*math.Exp(float64(a.dense[p+1])), true
+	} else if generated, found := a.place[p]; found {
+		x, ok = (1-a.gate)*generated, true
+	}
+	if i := a.set.Index(p); i >= 0 && int(i) < len(a.copy) {
+		x, ok = x+a.copy[i], true
+	}
+	return x, ok
 }
 
 // Scores implements poi.Scorer: probabilities by place. A hierarchical network
@@ -286,6 +302,10 @@ func (r *Predictor) search(args []any, size int, first []float32, width int, ans
 			lists[k] = inner[at+1 : at+tokens]
 		}
 		answers[i].place = r.places(beam.Join(first[i*width+1:(i+1)*width], chosen[i], lists, trie, w.Inners))
+		answers[i].blocks = make(map[int32]float64, len(chosen[i]))
+		for _, b := range chosen[i] {
+			answers[i].blocks[b] = math.Exp(float64(first[i*width+1+int(b)]))
+		}
 	}
 	return nil
 }

@@ -123,11 +123,7 @@ func (l *Live) run(jobs []*job) error {
 	encoded := l.encode(jobs, size)
 	args := tensorsOf(encoded)
 	defer func() { spacetime.Free(args) }()
-	in := args
-	if l.places != nil {
-		in = append(in[:len(in):len(in)], l.places)
-	}
-	out, err := l.ask.Call(withPasts(in, pasts)...)
+	out, err := l.ask.Call(withPasts(l.withPlaces(args), pasts)...)
 	if err != nil {
 		return err
 	}
@@ -146,6 +142,14 @@ func (l *Live) run(jobs []*job) error {
 	err = l.search(jobs, args, pasts, out[3:], first, width)
 	l.c.Observe(StageSearch, time.Since(start))
 	return err
+}
+
+// withPlaces adds the vectors of all places, if the network shares them.
+func (l *Live) withPlaces(args []any) []any {
+	if l.places == nil {
+		return args
+	}
+	return append(args[:len(args):len(args)], l.places)
 }
 
 // withPasts adds the tensors of pasts, window by window.
@@ -343,11 +347,7 @@ func (l *Live) keep(e interface {
 	shape := batch.Shape{B: 1, N: l.r.p.Batch.Window, M: 1, C: 1}
 	args := tensorsOf(l.r.p.Encoder.Encode([]batch.Row{row}, shape, always, func(*batch.Row, int) *evidence.Set { return &evidence.Set{} }))
 	defer spacetime.Free(args)
-	in := args
-	for _, t := range past {
-		in = append(in[:len(in):len(in)], t)
-	}
-	return e.Call(in...)
+	return e.Call(withPasts(l.withPlaces(args), [][]*tensors.Tensor{past})...)
 }
 
 // warmGrowth compiles the graph that lengthens a past.

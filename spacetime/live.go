@@ -26,8 +26,8 @@ func (m *Model) PastSize() int { return 2 * m.Config.Decoder.Layers }
 // Tokens is the number of tokens of a window of n actions, T.
 func (m *Model) Tokens(n int) int { return m.Tables.Profile + n*m.Config.perAction(m.Tables) }
 
-// SharesPlaces reports whether Ask reads the vectors of all places, which depend on
-// the weights alone and are made once, by Places.
+// SharesPlaces reports whether Past, Grow and Ask read the vectors of all places, which
+// depend on the weights alone and are made once, by Places.
 func (m *Model) SharesPlaces() bool {
 	return !m.Tables.Hier || m.Config.CopyHead && m.Config.Pointer
 }
@@ -38,18 +38,29 @@ func (m *Model) Places(s *model.Scope, inputs []*Node) *Node {
 	return newNet(s, m.Config, m.Tables, inputs, nil).places()
 }
 
+// live is the net of a graph whose inputs are the arrays of a batch, the vectors of all
+// places if SharesPlaces, and the rest.
+func (m *Model) live(s *model.Scope, inputs []*Node) (n *net, rest []*Node) {
+	n, rest = newNet(s, m.Config, m.Tables, inputs[:batch.NumInputs], nil), inputs[batch.NumInputs:]
+	if m.SharesPlaces() {
+		n.all, rest = rest[0], rest[1:]
+	}
+	return n, rest
+}
+
 // Past is the graph of a past from nothing: the arrays of one window without a
-// request, B = 1.
+// request, B = 1, and the vectors of all places if SharesPlaces.
 func (m *Model) Past(s *model.Scope, inputs []*Node) []*Node {
-	_, cache := newNet(s, m.Config, m.Tables, inputs, nil).run()
+	n, _ := m.live(s, inputs)
+	_, cache := n.run()
 	return last(list(cache))
 }
 
-// Grow is the graph of a past with one action more, that of slot InRequest: the
-// arrays of the window, B = 1, then the past before the action.
+// Grow is the graph of a past with one action more, that of slot InRequest: the inputs
+// of Past, then the past before the action.
 func (m *Model) Grow(s *model.Scope, inputs []*Node) []*Node {
-	n := newNet(s, m.Config, m.Tables, inputs[:batch.NumInputs], nil)
-	past := pairs(inputs[batch.NumInputs:])
+	n, rest := m.live(s, inputs)
+	past := pairs(rest)
 	t, k := past[0].K.Shape().Dimensions[2], n.c.perAction(n.t)
 	x := n.actionAt()
 	b := x.Shape().Dimensions[0]
@@ -67,11 +78,7 @@ func (m *Model) Grow(s *model.Scope, inputs []*Node) []*Node {
 // open, the vectors of all places if SharesPlaces, then the past of each window. It
 // returns what First does, but for the KV: that of the token u alone, [B, KVH, 1, hd].
 func (m *Model) Ask(s *model.Scope, inputs []*Node) []*Node {
-	arrays, rest := inputs[:batch.NumInputs], inputs[batch.NumInputs:]
-	n := newNet(s, m.Config, m.Tables, arrays, nil)
-	if m.SharesPlaces() {
-		n.all, rest = rest[0], rest[1:]
-	}
+	n, rest := m.live(s, inputs)
 	past := n.stack(rest)
 	t := past[0].K.Shape().Dimensions[2]
 	u := n.role(n.request(n.atRequest(batch.InTimes), n.atRequest(batch.InCells)), 0)

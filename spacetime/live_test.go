@@ -52,9 +52,9 @@ func before(b *batch.Batch, n int) *batch.Batch {
 // past is the KV of the first n actions of a window: made at once, or with the last
 // grown actions added one by one.
 func (tr *trial) past(b *batch.Batch, n, grown int) []any {
-	kv := tr.call("past", tr.m.Past, before(b, n-grown))
+	kv := tr.call("past", tr.m.Past, before(b, n-grown), tr.places()...)
 	for i := n - grown + 1; i <= n; i++ {
-		var more []any
+		more := tr.places()
 		for _, x := range kv {
 			more = append(more, x)
 		}
@@ -67,23 +67,27 @@ func (tr *trial) past(b *batch.Batch, n, grown int) []any {
 	return out
 }
 
+// places are the vectors of all places, if the graphs read them.
+func (tr *trial) places() []any {
+	if !tr.m.SharesPlaces() {
+		return nil
+	}
+	if tr.execs["places"] == nil {
+		tr.execs["places"] = model.MustNewExec(tr.be, tr.store, func(s *model.Scope, in []*Node) []*Node { return []*Node{tr.m.Places(s, in)} })
+	}
+	return []any{tr.execs["places"].MustCall(float32(0))[0]}
+}
+
 // asked runs Ask, and Branch on the blocks, on pasts of which the last actions were
 // added one by one.
 func (tr *trial) asked(b *batch.Batch, grown int, blocks []int32) (said []*tensors.Tensor, inner []float64) {
 	rows := b.Arrays[batch.InPlace].Dims[0]
-	var pasts, more []any
+	var pasts []any
 	for i := range rows {
 		n := int(b.Arrays[batch.InRequest].I[i])
 		pasts = append(pasts, tr.past(window(b, i), n, min(grown, n))...)
 	}
-	if tr.m.SharesPlaces() {
-		places := func(s *model.Scope, in []*Node) []*Node { return []*Node{tr.m.Places(s, in)} }
-		if tr.execs["places"] == nil {
-			tr.execs["places"] = model.MustNewExec(tr.be, tr.store, places)
-		}
-		more = append(more, tr.execs["places"].MustCall(float32(0))[0])
-	}
-	said = tr.call(fmt.Sprintf("ask %d", rows), tr.m.Ask, b, append(more, pasts...)...)
+	said = tr.call(fmt.Sprintf("ask %d", rows), tr.m.Ask, b, append(tr.places(), pasts...)...)
 	if !tr.m.Tables.Hier {
 		return said, nil
 	}
@@ -158,8 +162,8 @@ func TestPastKnowsNothingLater(t *testing.T) {
 		other.Arrays[batch.InTimes].I[4*i]++
 	}
 	k := v.c.perAction(tr.m.Tables)
-	for i, x := range tr.call("past", tr.m.Past, b) {
-		y := tr.call("past", tr.m.Past, other)[i]
+	for i, x := range tr.call("past", tr.m.Past, b, tr.places()...) {
+		y := tr.call("past", tr.m.Past, other, tr.places()...)[i]
 		dims := x.Shape().Dimensions
 		a, c := wide(x), wide(y)
 		different := false
