@@ -1,0 +1,67 @@
+// The controls of one pane: day, hour, position, model.
+
+import { el } from "./dom.js";
+import { clock, dayName, weekdays } from "./moment.js";
+import { position, readPosition } from "./words.js";
+
+/** Controls wires what stands above the answers. on.when(day, minute), on.at(position or
+    null), on.model(version). */
+export class Controls {
+  constructor(root, name, on) {
+    this.days = root.querySelector(".days");
+    this.hour = root.querySelector(".hour input");
+    this.clock = root.querySelector(".hour strong");
+    this.at = root.querySelector(".at");
+    this.model = root.querySelector(".models");
+    this.choice = this.model.querySelector("select");
+    this.days.append(...weekdays.map((day, i) => el("label", {},
+      el("input", { type: "radio", name: `day-${name}`, value: i, "aria-label": dayName(i) }),
+      el("span", { "aria-hidden": "true" }, day))));
+    const when = () => {
+      this.showClock();
+      on.when(this.day(), Number(this.hour.value));
+    };
+    this.days.addEventListener("change", when);
+    this.hour.addEventListener("input", when);
+    this.at.addEventListener("change", () => this.typed(on));
+    root.querySelector(".home").addEventListener("click", () => on.at(null));
+    this.choice.addEventListener("change", () => on.model(this.choice.value));
+  }
+
+  day() { return Number(this.days.querySelector("input:checked")?.value ?? 0); }
+
+  typed(on) {
+    const at = readPosition(this.at.value);
+    this.at.setCustomValidity(at ? "" : "Want latitude and longitude in degrees, such as 40.7301, -73.9950");
+    if (this.at.reportValidity()) {
+      on.at(at);
+    }
+  }
+
+  showClock() {
+    const text = clock(Number(this.hour.value));
+    this.clock.textContent = text;
+    this.hour.setAttribute("aria-valuetext", text);
+  }
+
+  /** showWhen sets day and hour without telling anybody. */
+  showWhen(day, minute) {
+    this.days.querySelectorAll("input")[day].checked = true;
+    this.hour.value = minute;
+    this.showClock();
+  }
+
+  /** showAt writes the position. */
+  showAt(at) {
+    this.at.setCustomValidity("");
+    this.at.value = at ? position(at) : "";
+  }
+
+  /** showModels lists versions that can be asked; the choice appears where there is one. */
+  showModels(versions, chosen) {
+    const known = chosen && !versions.some((v) => v.version === chosen) ? [...versions, { version: chosen, state: "unknown" }] : versions;
+    this.model.hidden = known.length < 2;
+    this.choice.replaceChildren(el("option", { value: "" }, "the active one"),
+      ...known.map((v) => el("option", { value: v.version, selected: v.version === chosen }, `${v.version} (${v.state})`)));
+  }
+}
