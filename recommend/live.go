@@ -47,6 +47,8 @@ type LiveConfig struct {
 	// Observe, if set, is told how long each stage of a request, or of the batch it
 	// ran in, took. It is called from several goroutines.
 	Observe func(stage string, took time.Duration)
+	// Ran, if set, is told how many requests each run of the engine answered.
+	Ran func(requests int)
 }
 
 // DefaultLive is the setting of the service.
@@ -101,6 +103,9 @@ func (r *Predictor) Live(c LiveConfig) (*Live, error) {
 	if c.Observe == nil {
 		c.Observe = func(string, time.Duration) {}
 	}
+	if c.Ran == nil {
+		c.Ran = func(int) {}
+	}
 	l := &Live{r: r, c: c, keys: newKeys(), queue: make(chan *job, c.Queue), quit: make(chan struct{})}
 	for n := 1; n < c.Batch; n *= 2 {
 		l.sizes = append(l.sizes, n)
@@ -140,19 +145,9 @@ func (l *Live) prepare() error {
 	if !m.SharesPlaces() {
 		return nil
 	}
-	e, err := model.NewExec(l.r.p.Backend, l.r.p.Store, func(s *model.Scope, in []*graph.Node) []*graph.Node {
-		return []*graph.Node{m.Places(s, in)}
-	})
-	if err != nil {
-		return err
-	}
-	defer e.Finalize()
-	out, err := e.Call(float32(0))
-	if err != nil {
-		return err
-	}
-	l.places = out[0]
-	return nil
+	var err error
+	l.places, err = l.vectors()
+	return err
 }
 
 // pastBytes is the memory of one past.
@@ -255,6 +250,7 @@ type Stats struct {
 	Grown     int64 // requests whose past was kept but for the last actions
 	Misses    int64 // requests whose past was made from nothing
 	Evictions int64
+	Invalid   int64 // answers of the beam that named no place: none, or index and weights do not belong together
 	Batches   int64 // runs of the engine
 	Requests  int64 // in them
 	Waiting   int   // now
@@ -302,4 +298,35 @@ func tensorsOf(b *batch.Batch) []any {
 		args[i] = spacetime.Tensor(a)
 	}
 	return args
+}
+
+// Vectors returns E(place) of all places by dense id, [places, dim], row after row: what
+// the network knows a place by.
+func (l *Live) Vectors() (data []float32, dim int, err error) {
+	dim = l.r.p.Model.Config.Decoder.Dim
+	if l.places != nil {
+		return tensors.MustCopyFlatData[float32](l.places)[dim:], dim, nil
+	}
+	t, err := l.vectors()
+	if err != nil {
+		return nil, 0, err
+	}
+	data, _ = spacetime.Floats(t)
+	return data[dim:], dim, nil
+}
+
+// vectors runs the graph of all places, padding first.
+func (l *Live) vectors() (*tensors.Tensor, error) {
+	e, err := model.NewExec(l.r.p.Backend, l.r.p.Store, func(s *model.Scope, in []*graph.Node) []*graph.Node {
+		return []*graph.Node{l.r.p.Model.Places(s, in)}
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer e.Finalize()
+	out, err := e.Call(float32(0))
+	if err != nil {
+		return nil, fmt.Errorf("vectors of the places of %s: %w", l.r.p.Name, err)
+	}
+	return out[0], nil
 }

@@ -122,6 +122,8 @@ func (m *memory) hit()  { m.count(func(s *Stats) { s.Hits++ }) }
 func (m *memory) grew() { m.count(func(s *Stats) { s.Grown++ }) }
 func (m *memory) miss() { m.count(func(s *Stats) { s.Misses++ }) }
 
+func (m *memory) invalid(n int) { m.count(func(s *Stats) { s.Invalid += int64(n) }) }
+
 func (m *memory) ran(requests int) {
 	m.count(func(s *Stats) { s.Batches++; s.Requests += int64(requests) })
 }

@@ -100,6 +100,9 @@ func New(p Parts) (*Predictor, error) {
 // Name implements poi.Scorer.
 func (r *Predictor) Name() string { return r.p.Name }
 
+// Window is the number of actions the decoder sees, the request among them.
+func (r *Predictor) Window() int { return r.p.Batch.Window }
+
 // User returns the dense id of a user, or poi.ErrUnknownUser.
 func (r *Predictor) User(id string) (int32, error) {
 	if u, ok := r.names[id]; ok {
@@ -301,7 +304,7 @@ func (r *Predictor) search(args []any, size int, first []float32, width int, ans
 			at := (i*w.Blocks + k) * tokens
 			lists[k] = inner[at+1 : at+tokens]
 		}
-		answers[i].place = r.places(beam.Join(first[i*width+1:(i+1)*width], chosen[i], lists, trie, w.Inners))
+		answers[i].place, _ = r.places(beam.Join(first[i*width+1:(i+1)*width], chosen[i], lists, trie, w.Inners))
 		answers[i].blocks = make(map[int32]float64, len(chosen[i]))
 		for _, b := range chosen[i] {
 			answers[i].blocks[b] = math.Exp(float64(first[i*width+1+int(b)]))
@@ -310,13 +313,16 @@ func (r *Predictor) search(args []any, size int, first []float32, width int, ans
 	return nil
 }
 
-// places are the probabilities of what a beam found.
-func (r *Predictor) places(found []beam.Hypothesis) map[int32]float64 {
-	out := make(map[int32]float64, len(found))
+// places are the probabilities of what a beam found. Invalid counts what names no place:
+// none, as long as trie and index belong together.
+func (r *Predictor) places(found []beam.Hypothesis) (out map[int32]float64, invalid int) {
+	out = make(map[int32]float64, len(found))
 	for _, h := range found {
 		if p, ok := r.p.Index.POI(h.Block, h.Inner); ok {
 			out[p] = math.Exp(h.LogProb)
+		} else {
+			invalid++
 		}
 	}
-	return out
+	return out, invalid
 }

@@ -91,6 +91,7 @@ func (l *Live) serve(jobs []*job) {
 		err = fmt.Errorf("run %s on %d requests: %w", l.r.p.Name, len(jobs), err)
 	}
 	l.memory.ran(len(jobs))
+	l.c.Ran(len(jobs))
 	for _, j := range jobs {
 		j.done <- err
 	}
@@ -260,7 +261,9 @@ func (l *Live) harvest(j *job, w *walk) (more bool) {
 		return false
 	}
 	for perBlock := l.r.p.Config.Beam.Inners; ; perBlock = 1 << 30 {
-		j.answer.place = l.r.places(beam.Join(w.first, w.order[:w.visited], w.inners, w.trie, perBlock))
+		var invalid int
+		j.answer.place, invalid = l.r.places(beam.Join(w.first, w.order[:w.visited], w.inners, w.trie, perBlock))
+		l.memory.invalid(invalid)
 		if l.enough(j) || perBlock == 1<<30 {
 			return false
 		}

@@ -66,12 +66,15 @@ func (s *scorer) Rank(ctx context.Context, requests []*poi.Request, dst [][]floa
 	if s.squash {
 		for _, row := range dst {
 			for c, x := range row {
-				row[c] = 1 / (1 + math.Exp(-x))
+				row[c] = squash(x)
 			}
 		}
 	}
 	return nil
 }
+
+// squash is the probability of a logit.
+func squash(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
 // parts fills dst with the first outputs of the graph, the scores before all.
 func (s *scorer) parts(ctx context.Context, requests []*poi.Request, dst ...[][]float64) error {

@@ -111,14 +111,10 @@ func (t *Towers) Users(ctx context.Context, requests []*poi.Request) ([]float32,
 	}
 	out := make([]float32, len(requests)*dim)
 	err := t.a.each(ctx, bare, func(part []bundle, in []any, s batch.Shape) error {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		res, err := t.users.Call(in...)
-		spacetime.Free(in)
+		flat, err := t.user(in)
 		if err != nil {
-			return fmt.Errorf("%s: vectors of users: %w", t.name, err)
+			return err
 		}
-		flat, _ := spacetime.Floats(res[0])
 		for i, w := range part {
 			for m, at := range w.at {
 				copy(out[at*dim:(at+1)*dim], flat[(i*s.M+m)*dim:(i*s.M+m+1)*dim])
@@ -127,6 +123,19 @@ func (t *Towers) Users(ctx context.Context, requests []*poi.Request) ([]float32,
 		return nil
 	})
 	return out, err
+}
+
+// user runs the users' tower on the inputs of a batch and frees them.
+func (t *Towers) user(in []any) ([]float32, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	res, err := t.users.Call(in...)
+	spacetime.Free(in)
+	if err != nil {
+		return nil, fmt.Errorf("%s: vectors of users: %w", t.name, err)
+	}
+	flat, _ := spacetime.Floats(res[0])
+	return flat, nil
 }
 
 // Rank implements poi.Ranker by the cosine of user and place.

@@ -39,6 +39,7 @@ type Index struct {
 	grid    geo.Grid
 	ids     []string      // by row
 	rows    []int32       // by slot
+	slots   []int32       // by row
 	data    []float32     // [slot, dim]
 	lat     []float64     // by slot; nil without positions
 	lng     []float64     // as lat
@@ -70,6 +71,10 @@ func NewIndex(s *Set, opt IndexOptions) (*Index, error) {
 		return nil, fmt.Errorf("index: %w: measure %d", poi.ErrBadInput, opt.Measure)
 	}
 	ix.order(s)
+	ix.slots = make([]int32, len(ix.rows))
+	for slot, row := range ix.rows {
+		ix.slots[row] = int32(slot)
+	}
 	ix.data = make([]float32, len(s.Data))
 	for slot, row := range ix.rows {
 		dst := ix.data[slot*ix.dim : (slot+1)*ix.dim]
@@ -129,6 +134,13 @@ func (ix *Index) Len() int { return len(ix.rows) }
 
 // Dim returns the length of a vector.
 func (ix *Index) Dim() int { return ix.dim }
+
+// Vector returns the vector of a row as the index has it: of length one under Cosine.
+// The caller must not change it.
+func (ix *Index) Vector(row int32) []float32 {
+	at := int(ix.slots[row]) * ix.dim
+	return ix.data[at : at+ix.dim : at+ix.dim]
+}
 
 // Grid returns the grid whose keys Area.Blocks takes.
 func (ix *Index) Grid() geo.Grid { return ix.grid }
