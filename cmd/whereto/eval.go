@@ -52,6 +52,7 @@ func newEvalCmd() *cobra.Command {
 	on := &enum{"targets", []string{"targets", "impressions", "lists"}}
 	var saved bool
 	var lists listFlags
+	var service through
 	cmd := &cobra.Command{
 		Use:   "eval RUN...",
 		Short: "Measure trained runs and the floors on the same rows",
@@ -64,7 +65,9 @@ func newEvalCmd() *cobra.Command {
 			"one that the others are compared with; runs of one recipe are its seeds.\n\n" +
 			"On lists, runs that generate (pre-trained or aligned) recommend out of all places, at\n" +
 			"moments of the part: hit rates on the last five actions and on clicked places,\n" +
-			"discovery rates, what a rule file says of the lists, and a judge's verdict on them.",
+			"discovery rates, what a rule file says of the lists, and a judge's verdict on them.\n\n" +
+			"With --through, the same targets are asked of a running service with that run, and\n" +
+			"its lists compared with those in process; its key is read from WHERETO_KEY.",
 		Example: "  whereto eval runs/nyc-s1\n  whereto eval runs/nyc-s1 runs/nyc-s2 runs/nyc-s3 -o markdown\n" +
 			"  whereto eval --on impressions runs/city-base-s1 runs/city-rank-s1\n" +
 			"  whereto eval --on lists runs/city-s1 runs/city-align-s1 --rules meals.yaml --judge city",
@@ -72,6 +75,9 @@ func newEvalCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := lists.check(cmd, on.value); err != nil {
 				return err
+			}
+			if service.url != "" && (len(args) != 1 || on.value != "targets" || service.rows < 1) {
+				return usageError(cmd, "--through compares one run's answers on at least one target with those of a service")
 			}
 			if on.value == "lists" {
 				l := &listRuns{cmd: cmd, flags: &lists, from: &from, tag: tagOf(part.value), saved: saved}
@@ -92,6 +98,9 @@ func newEvalCmd() *cobra.Command {
 			}
 			o := from.options(cmd, backend)
 			o.Protocol = protocol.value
+			if service.url != "" {
+				return agree(cmd, args, o, service, tagOf(part.value), output.value)
+			}
 			all := evaluated{}
 			for _, dir := range args {
 				if err := all.add(cmd.Context(), dir, o, part.value); err != nil {
@@ -107,9 +116,25 @@ func newEvalCmd() *cobra.Command {
 	f.Var(on, "on", "targets: where people went; impressions: what they clicked of what was shown; lists: out of all places")
 	lists.bind(f)
 	f.BoolVar(&saved, "saved", false, "impressions, lists: take the scores or lists that an earlier call left in the run folders")
+	f.StringVar(&service.url, "through", "", "targets: URL of a service whose answers are compared with the run's")
+	f.IntVar(&service.rows, "through-rows", 300, "targets that are asked of the service, evenly spaced")
 	f.Var(protocol, "protocol", "pose the questions of another protocol (default: the run's own)")
 	f.VarP(output, "output", "o", "table, json or markdown")
 	return cmd
+}
+
+// agree compares one run with a service.
+func agree(cmd *cobra.Command, args []string, o fit.OpenOptions, service through, tag poi.Tag, output string) (err error) {
+	t, err := fit.Open(cmd.Context(), args[0], o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	a, err := service.run(cmd.Context(), t, tag)
+	if err != nil {
+		return err
+	}
+	return a.write(cmd, output)
 }
 
 // evaluated are the results of one call.

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/whereto/whereto/bundle"
+	"github.com/whereto/whereto/desk"
+	"github.com/whereto/whereto/guard"
+	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/recommend"
+	"github.com/whereto/whereto/serve"
+	"github.com/whereto/whereto/store"
+	storeopen "github.com/whereto/whereto/store/open"
+	"github.com/whereto/whereto/telemetry"
+	"github.com/whereto/whereto/web"
+)
+
+var _ = register(newServeCmd)
+
+// envPrefix stands before the names of flags in the environment.
+const envPrefix = "WHERETO_"
+
+// serving is what the flags of `whereto serve` say.
+type serving struct {
+	listen, admin string
+	store         string
+	keys, models  string
+	rank, embed   string
+	trust, data   []string
+	origins       []string
+	web           web.Options
+	log           telemetry.LogOptions
+	otlp          string
+	limits        serve.Limits
+	live          recommend.LiveConfig
+	pastMB        int
+	hot           int
+	ttl           time.Duration
+	empty         bool
+}
+
+// newServeCmd returns `whereto serve`: the HTTP service and its map.
+func newServeCmd() *cobra.Command {
+	s := serving{limits: serve.DefaultLimits(), live: recommend.DefaultLive()}
+	cmd := &cobra.Command{
+		Use:   "serve (RUN | BUNDLE | --models SHELF)...",
+		Short: "Answer over HTTP, with a map to look at",
+		Long: "Answer over HTTP, with a map at /map/, documentation at /docs and metrics on the\n" +
+			"admin address. Several runs or bundles may be given: the first answers, the others\n" +
+			"can be loaded, tried in the shadow and activated. An empty store is filled with the\n" +
+			"people and places of the model's data at the first start.\n\n" +
+			"Every flag can be set in the environment: --drain-delay is WHERETO_DRAIN_DELAY.\n" +
+			"Keys may also stand in WHERETO_API_KEYS (id:hash:role, several by commas). Without\n" +
+			"keys the service listens on loopback only. SIGTERM and SIGINT drain it; a second\n" +
+			"one ends it at once.",
+		Example: "  whereto serve runs/nyc-s1\n" +
+			"  whereto serve --models models --keys keys.jsonl --listen 0.0.0.0:8080 --store postgres://whereto@db/whereto",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && s.models == "" {
+				return usageError(cmd, "give a run, a bundle or --models SHELF")
+			}
+			return s.run(cmd, args)
+		},
+	}
+	s.bind(cmd.Flags())
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) }
+	return cmd
+}
+
+func (s *serving) bind(f *pflag.FlagSet) {
+	f.StringVar(&s.listen, "listen", "127.0.0.1:8080", "address of the service")
+	f.StringVar(&s.admin, "admin-listen", "127.0.0.1:9090", "address of metrics, profiles and reload; empty: none")
+	f.StringVar(&s.store, "store", "sqlite:whereto.db", "where state is kept: sqlite:PATH, postgres://... or redis://...")
+	f.BoolVar(&s.empty, "no-import", false, "leave an empty store empty rather than fill it with the model's data")
+	f.StringVar(&s.keys, "keys", "", "file of API keys (see `whereto keys new`)")
+	f.StringVar(&s.models, "models", "", "shelf of bundles (see `whereto models`)")
+	f.StringSliceVar(&s.trust, "trust", nil, "public key file: load only bundles that one of these signed")
+	f.StringSliceVar(&s.data, "data", nil, "where the data of the given runs is now, if it has moved")
+	f.StringVar(&s.rank, "rank-run", "", "run of `finetune rank` from the given run: /v1/rank answers with click probabilities")
+	f.StringVar(&s.embed, "embed-run", "", "run of `finetune embed` from the given run: people have vectors, places are alike by theirs")
+	f.StringVar(&s.web.Basemap, "basemap", "", "PMTiles file drawn below the places of the map")
+	f.StringSliceVar(&s.origins, "origin", nil, "origin of pages elsewhere whose scripts may ask, such as https://maps.example")
+	f.StringVar(&s.log.Format, "log-format", "json", "json or text")
+	f.StringVar(&s.log.Level, "log-level", "info", "debug, info, warn or error")
+	f.BoolVar(&s.log.Personal, "log-personal", false, "log user ids and positions as they are rather than as short hashes")
+	f.StringVar(&s.otlp, "otlp-endpoint", "", "collector of traces, such as http://127.0.0.1:4318; also OTEL_EXPORTER_OTLP_ENDPOINT")
+	f.DurationVar(&s.limits.DrainDelay, "drain-delay", s.limits.DrainDelay, "from not ready to not accepting, when told to stop")
+	f.DurationVar(&s.limits.ShutdownTimeout, "shutdown-timeout", s.limits.ShutdownTimeout, "for the requests under way after that")
+	f.Float64Var(&s.limits.Rate, "rate", s.limits.Rate, "requests a second of one key; 0: no limit")
+	f.IntVar(&s.limits.Burst, "burst", s.limits.Burst, "requests of one key at once, with --rate")
+	f.IntVar(&s.limits.Running, "running", s.limits.Running, "questions at once")
+	f.IntVar(&s.limits.Queue, "queue", s.limits.Queue, "questions that wait")
+	f.DurationVar(&s.limits.Timeout, "timeout", s.limits.Timeout, "of an answer")
+	f.IntVar(&s.live.Batch, "batch", s.live.Batch, "questions that run through the network together at most")
+	f.IntVar(&s.live.Align, "align", s.live.Align, "windows begin at multiples of so many actions, so that kept pasts can grow; 1 slides")
+	f.IntVar(&s.pastMB, "past-mb", int(s.live.PastBytes>>20), "memory for what pasts left in the network, MB a model")
+	f.IntVar(&s.hot, "hot-actions", desk.DefaultHotActions, "actions of people kept in memory")
+	f.DurationVar(&s.ttl, "state-ttl", 0, "after how long a past in memory is read again: set it where several replicas share a store")
+}
+
+// fromEnvironment sets the flags that the command line left out from the environment.
+func fromEnvironment(cmd *cobra.Command) (err error) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if value, ok := os.LookupEnv(name); ok && !f.Changed && err == nil {
+			if bad := cmd.Flags().Set(f.Name, value); bad != nil {
+				err = usageError(cmd, "%s: %w", name, bad)
+			}
+		}
+	})
+	return err
+}
+
+// run starts everything in turn and stops it in reverse.
+func (s *serving) run(cmd *cobra.Command, args []string) (err error) {
+	ctx := cmd.Context()
+	log, err := telemetry.NewLogger(cmd.ErrOrStderr(), s.log)
+	if err != nil {
+		return asUsage(cmd, err)
+	}
+	metrics, err := telemetry.NewMetrics(version(), serve.RouteNames())
+	if err != nil {
+		return err
+	}
+	tracing, err := telemetry.OpenTracing(version(), s.otlp, log)
+	if err != nil {
+		return asUsage(cmd, err)
+	}
+	defer func() { err = errors.Join(err, tracing.Close(context.WithoutCancel(ctx))) }()
+	keys, err := s.ring(ctx)
+	if err != nil {
+		return err
+	}
+	home, err := storeopen.Open(ctx, s.store)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, home.Close()) }()
+	backend, err := openEngine(cmd)
+	if err != nil {
+		return err
+	}
+	defer backend.Finalize()
+	s.live.PastBytes = int64(s.pastMB) << 20
+	watch := newWatch(metrics)
+	s.live.Observe, s.live.Ran = watch.stage, metrics.Batched
+	lib := &library{backend: backend, folders: map[string]string{}, data: s.data, stages: [2]string{s.rank, s.embed}, tune: tuneOptions(cmd, backend), live: s.live}
+	if err := s.fill(ctx, lib, args); err != nil {
+		return err
+	}
+	if !s.empty {
+		lib.opened = s.importer(ctx, cmd, home, &err)
+	}
+	d, err := desk.New(desk.Options{Store: home, Load: lib.load, Available: lib.versions, Log: log, Hooks: watch.hooks(), HotActions: s.hot, StateTTL: s.ttl,
+		Chosen: func(version string) error { return lib.chosen(ctx, version) }})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.ShutdownTimeout)
+		defer cancel()
+		err = errors.Join(err, d.Close(end))
+	}()
+	watch.models = d.ModelStats
+	server, err := serve.New(serve.Options{Desk: d, Keys: keys, Address: s.listen, Limits: s.limits, Metrics: metrics, Tracing: tracing, Log: log,
+		Web: s.web, Origins: s.origins, Version: version(), AdminToken: os.Getenv(envPrefix + "ADMIN_TOKEN")})
+	if err != nil {
+		return err
+	}
+	return s.answer(ctx, cmd, server, d, lib, watch)
+}
+
+// fill says which models there are.
+func (s *serving) fill(ctx context.Context, lib *library, args []string) (err error) {
+	if lib.verify.Trusted, err = trusted(s.trust); err != nil {
+		return err
+	}
+	if s.models != "" {
+		if lib.shelf, err = bundle.OpenShelf(s.models); err != nil {
+			return err
+		}
+	}
+	for _, dir := range args {
+		if err := lib.add(ctx, dir); err != nil {
+			return err
+		}
+	}
+	first, err := lib.first()
+	if err == nil && first == "" {
+		err = fmt.Errorf("the shelf %s has no current version: %w; `whereto models pack RUN --models %s --activate` makes one", s.models, poi.ErrEmpty, s.models)
+	}
+	return err
+}
+
+// ring reads the API keys; nil without any.
+func (s *serving) ring(ctx context.Context) (*guard.Ring, error) {
+	setting := os.Getenv(envPrefix + "API_KEYS")
+	if s.keys == "" && setting == "" {
+		return nil, nil
+	}
+	return guard.NewRing(ctx, guard.RingOptions{File: s.keys, Setting: setting})
+}
+
+// importer returns a function that fills an empty store with the first data set.
+func (s *serving) importer(ctx context.Context, cmd *cobra.Command, home store.Store, failed *error) func(string, *poi.Dataset) {
+	var once sync.Once
+	return func(_ string, data *poi.Dataset) {
+		once.Do(func() {
+			n, err := home.Counts(ctx)
+			if err != nil || n.Actions > 0 {
+				*failed = errors.Join(*failed, err)
+				return
+			}
+			w := cmd.ErrOrStderr()
+			fmt.Fprintf(w, "the store is empty: importing the people and places of the model\n")
+			last := time.Now()
+			*failed = errors.Join(*failed, desk.Import(ctx, home, data, func(stored, of int) {
+				if stored == of || time.Since(last) > 10*time.Second {
+					last = time.Now()
+					fmt.Fprintf(w, "imported %d of %d actions\n", stored, of)
+				}
+			}))
+		})
+	}
+}
+
+// answer listens, loads the first model and serves until told to stop.
+func (s *serving) answer(ctx context.Context, cmd *cobra.Command, server *serve.Server, d *desk.Desk, lib *library, watch *watch) error {
+	public, err := net.Listen("tcp", s.listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w; choose another --listen", s.listen, err)
+	}
+	var admin net.Listener
+	if s.admin != "" {
+		if admin, err = net.Listen("tcp", s.admin); err != nil {
+			return errors.Join(fmt.Errorf("listen on %s: %w; choose another --admin-listen", s.admin, err), public.Close())
+		}
+	}
+	w := cmd.ErrOrStderr()
+	fmt.Fprintf(w, "map:      http://%s/map/\nAPI docs: http://%s/docs\n", public.Addr(), public.Addr())
+	if admin != nil {
+		fmt.Fprintf(w, "metrics:  http://%s/metrics\n", admin.Addr())
+	}
+	stop := watch.start(ctx)
+	defer stop()
+	// Probes answer while the model loads: alive, not ready.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		first, err := lib.first()
+		if err == nil {
+			_, err = d.ActivateModel(ctx, first)
+		}
+		if err != nil {
+			cancel(fmt.Errorf("load the first model: %w", err))
+			return
+		}
+		fmt.Fprintf(w, "ready: version %s answers\n", first)
+	}()
+	err = server.Run(ctx, public, admin)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err)
+	}
+	return err
+}
