@@ -20,6 +20,8 @@ type LogOptions struct {
 	Format   string // json or text; empty: json
 	Level    string // debug, info, warn or error; empty: info
 	Personal bool   // user ids and positions as they are; otherwise as short hashes
+	// Var, if set, takes Level and changes it while the logger is in use.
+	Var *slog.LevelVar
 }
 
 // NewLogger writes one line per record to w. Values that are secret are replaced
@@ -44,12 +46,17 @@ func NewLogger(w io.Writer, o LogOptions) (*slog.Logger, error) {
 	default:
 		return nil, fmt.Errorf("%w: level %q, want debug, info, warn or error", ErrBadLogging, o.Level)
 	}
+	var from slog.Leveler = level
+	if o.Var != nil {
+		o.Var.Set(level)
+		from = o.Var
+	}
 	r := newRedactor(o.Personal)
 	switch o.Format {
 	case "", "json":
-		return slog.New(&handler{next: slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}), r: r}), nil
+		return slog.New(&handler{next: slog.NewJSONHandler(w, &slog.HandlerOptions{Level: from}), r: r}), nil
 	case "text":
-		return slog.New(&handler{next: slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}), r: r}), nil
+		return slog.New(&handler{next: slog.NewTextHandler(w, &slog.HandlerOptions{Level: from}), r: r}), nil
 	}
 	return nil, fmt.Errorf("%w: format %q, want json or text", ErrBadLogging, o.Format)
 }

@@ -389,3 +389,19 @@ func BenchmarkLogLine(b *testing.B) {
 		l.InfoContext(ctx, "answered", "route", "/v1/recommend", "status", 200, "user", "395", "took_ms", 12.5, "error", "deadline: 20 ms")
 	}
 }
+
+// TestLevelChanges: a logger with a variable level follows it.
+func TestLevelChanges(t *testing.T) {
+	var b bytes.Buffer
+	level := new(slog.LevelVar)
+	l, err := NewLogger(&b, LogOptions{Level: "warn", Var: level})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Info("one")
+	level.Set(slog.LevelInfo)
+	l.Info("two")
+	if got := b.String(); strings.Contains(got, "one") || !strings.Contains(got, "two") {
+		t.Errorf("logged %s", got)
+	}
+}

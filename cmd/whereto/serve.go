@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -124,6 +125,7 @@ func fromEnvironment(cmd *cobra.Command) (err error) {
 // run starts everything in turn and stops it in reverse.
 func (s *serving) run(cmd *cobra.Command, args []string) (err error) {
 	ctx := cmd.Context()
+	s.log.Var = new(slog.LevelVar)
 	log, err := telemetry.NewLogger(cmd.ErrOrStderr(), s.log)
 	if err != nil {
 		return asUsage(cmd, err)
@@ -172,7 +174,7 @@ func (s *serving) run(cmd *cobra.Command, args []string) (err error) {
 		err = errors.Join(err, d.Close(end))
 	}()
 	watch.models = d.ModelStats
-	server, err := serve.New(serve.Options{Desk: d, Keys: keys, Address: s.listen, Limits: s.limits, Metrics: metrics, Tracing: tracing, Log: log,
+	server, err := serve.New(serve.Options{Desk: d, Keys: keys, Address: s.listen, Limits: s.limits, Metrics: metrics, Tracing: tracing, Log: log, Level: s.log.Var,
 		Web: s.web, Origins: s.origins, Version: version(), AdminToken: os.Getenv(envPrefix + "ADMIN_TOKEN")})
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ type Server struct {
 	dir     string
 	command func(*Server) []string
 	ready   func(*Server, int) bool // of a process id
-	stop    string                  // signal of an orderly end
+	stop    string                  // signal that ends it for good
 	library string                  // LD_LIBRARY_PATH of a server from the cache folder
 	as      *syscall.Credential
 
@@ -232,7 +232,7 @@ func (s *Server) asPostgres(bin string) error {
 }
 
 func (s *Server) asRedis(bin string) {
-	s.stop = "TERM"
+	s.stop = "KILL" // it forgets a polite signal that comes while it begins a new log
 	s.command = func(s *Server) []string {
 		return []string{bin, "--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "",
 			"--appendonly", "yes", "--appendfsync", "always"}

@@ -208,8 +208,11 @@ func userPages(t *testing.T, s store.Store) {
 	tie := last
 	tie.OffsetMin, tie.ID = 60, "arrived later"
 	mustAppend(t, s, last, tie, act("ann", 3), act("bea", 5), act("an", 1), act("Ann", 1), act("ann\U0010FFFF", 4), act("äb", 2), act("an\x01", 6))
-	want := []store.User{{"Ann", 1, 1, 540}, {"an", 1, 1, 540}, {"an\x01", 1, 6, 540}, {"ann", 3, 9, 60},
-		{"ann\U0010FFFF", 1, 4, 540}, {"bea", 1, 5, 540}, {"äb", 1, 2, 540}}
+	user := func(name string, n int, lastMS int64, offset int16) store.User {
+		return store.User{User: name, Actions: n, LastMS: lastMS, LastOffsetMin: offset}
+	}
+	want := []store.User{user("Ann", 1, 1, 540), user("an", 1, 1, 540), user("an\x01", 1, 6, 540), user("ann", 3, 9, 60),
+		user("ann\U0010FFFF", 1, 4, 540), user("bea", 1, 5, 540), user("äb", 1, 2, 540)}
 	tests := []struct {
 		prefix string
 		want   []store.User

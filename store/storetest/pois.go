@@ -180,43 +180,50 @@ func boxEdges(t *testing.T, s store.Store) {
 	}
 }
 
+// replica is what a follower has seen.
+type replica struct {
+	pois     map[string]store.POI
+	revision int64
+}
+
+// catchUp reads changes until there are none.
+func (r *replica) catchUp(ctx context.Context, s store.Store) error {
+	for {
+		pois, last, err := s.POIsSince(ctx, r.revision, 7)
+		if err != nil {
+			return err
+		}
+		for _, p := range pois {
+			if p.Revision <= r.revision || p.Revision > last {
+				return fmt.Errorf("revision %d after %d, up to %d", p.Revision, r.revision, last)
+			}
+			r.revision, r.pois[p.ID] = p.Revision, p
+		}
+		if last != r.revision {
+			return fmt.Errorf("told to go on at %d after revision %d", last, r.revision)
+		}
+		if len(pois) == 0 {
+			return nil
+		}
+	}
+}
+
 // follower reads changes while many write, as another replica does. It must end with
 // the catalog, and must never be given a revision at or below one it has passed.
 func follower(t *testing.T, s store.Store) {
 	const writers, rounds = 5, 12
 	ctx := context.Background()
 	stop := make(chan struct{})
-	followed := map[string]store.POI{}
-	var revision int64
-	catchUp := func() error {
-		for {
-			pois, last, err := s.POIsSince(ctx, revision, 7)
-			if err != nil {
-				return err
-			}
-			for _, p := range pois {
-				if p.Revision <= revision || p.Revision > last {
-					return fmt.Errorf("revision %d after %d, up to %d", p.Revision, revision, last)
-				}
-				revision, followed[p.ID] = p.Revision, p
-			}
-			if last != revision {
-				return fmt.Errorf("told to go on at %d after revision %d", last, revision)
-			}
-			if len(pois) == 0 {
-				return nil
-			}
-		}
-	}
+	behind := &replica{pois: map[string]store.POI{}}
 	done := make(chan error, 1)
 	go func() {
 		for {
 			select {
 			case <-stop:
-				done <- catchUp()
+				done <- behind.catchUp(ctx, s)
 				return
 			default:
-				if err := catchUp(); err != nil {
+				if err := behind.catchUp(ctx, s); err != nil {
 					done <- err
 					return
 				}
@@ -246,8 +253,8 @@ func follower(t *testing.T, s store.Store) {
 	for _, p := range allPOIs(t, s, 100, nil) {
 		catalog[p.ID] = p
 	}
-	if !reflect.DeepEqual(followed, catalog) {
-		t.Errorf("the follower has\n%v\nthe catalog\n%v", followed, catalog)
+	if !reflect.DeepEqual(behind.pois, catalog) {
+		t.Errorf("the follower has\n%v\nthe catalog\n%v", behind.pois, catalog)
 	}
 	if pois, last, err := s.POIsSince(ctx, 1<<40, 5); len(pois) != 0 || last != 1<<40 || err != nil {
 		t.Errorf("changes since a revision to come: %v, %d, %v; want none", pois, last, err)
