@@ -13,7 +13,7 @@ else
 export CGO_ENABLED ?= 1
 endif
 
-.PHONY: help quickstart test laws build setup check clean
+.PHONY: help quickstart test laws build setup services check clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,9 +38,14 @@ check: ## formatting, vet and build, with and without cgo
 
 # The packages whose tests draw cases. Their seed is fixed, so that what passed here
 # passes there; make laws draws others.
-LAWS = $(sort $(dir $(shell grep -rl --include='*_test.go' '"pgregory.net/rapid"' .)))
+LAWS = $(sort $(dir $(shell grep -rlE --include='*_test.go' '"(pgregory.net/rapid|.*/store/storetest)"' .)))
 
-test: setup check ## build both ways, check, and run every test
+# The stores are tested on real servers. Where there are none and none can be had, their
+# tests say so and are skipped.
+services:
+	@sh internal/testkit/services.sh || echo "the tests of PostgreSQL or Redis will be skipped"
+
+test: setup services check ## build both ways, check, and run every test
 	$(GO) test -timeout 20m $$($(GO) list ./... | grep -vxFf <($(GO) list $(LAWS)))
 	$(GO) test -timeout 20m $(LAWS) -rapid.seed=1 -rapid.nofailfile
 
