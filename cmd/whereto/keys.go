@@ -1,13 +1,18 @@
 package main
 
 import (
+	"context"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/whereto/whereto/guard"
+	"github.com/whereto/whereto/store"
+	storeopen "github.com/whereto/whereto/store/open"
 )
 
 var _ = register(newKeysCmd)
@@ -15,7 +20,7 @@ var _ = register(newKeysCmd)
 // newKeysCmd returns `whereto keys`: API keys of the service.
 func newKeysCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "keys", Short: "Make API keys for the service"}
-	var role string
+	var role, address string
 	var scenes []string
 	var days int
 	add := &cobra.Command{
@@ -23,7 +28,8 @@ func newKeysCmd() *cobra.Command {
 		Short: "Make a key: the token on standard error, once, its record on standard output",
 		Long: "Make a key. The token is shown once, on standard error, for its owner; the record\n" +
 			"on standard output has only a hash of it and belongs into the file that\n" +
-			"`whereto serve --keys FILE` reads, one a line.",
+			"`whereto serve --keys FILE` reads, one a line. With --store it goes into the store\n" +
+			"instead, where every replica finds it at its next start or reload.",
 		Example: "  whereto keys new app --role read >> keys.jsonl",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,6 +46,13 @@ func newKeysCmd() *cobra.Command {
 				end := time.Now().UTC().Truncate(time.Second).AddDate(0, 0, days)
 				rec.Expires = &end
 			}
+			if address != "" {
+				err := putKey(cmd.Context(), address, &rec)
+				if err == nil {
+					fmt.Fprintf(cmd.ErrOrStderr(), "token (shown once): %s\n", token)
+				}
+				return err
+			}
 			line, err := json.Marshal(rec)
 			if err != nil {
 				return err
@@ -52,10 +65,52 @@ func newKeysCmd() *cobra.Command {
 	f := add.Flags()
 	f.StringVar(&role, "role", "", "read: ask; write: also send actions and places; admin: also delete people and switch models")
 	f.StringSliceVar(&scenes, "scene", nil, "scenes the key is for; all if left out")
+	f.StringVar(&address, "store", "", "put the record into this store, such as sqlite:whereto.db, rather than on standard output")
 	f.IntVar(&days, "days", 0, "days until it expires; 0: never")
 	if err := add.MarkFlagRequired("role"); err != nil {
 		panic(err) // the flag is defined above
 	}
 	cmd.AddCommand(add)
 	return cmd
+}
+
+// putKey puts a record into a store.
+func putKey(ctx context.Context, address string, rec *guard.Record) (err error) {
+	home, err := storeopen.Open(ctx, address)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, home.Close()) }()
+	hash, err := hex.DecodeString(rec.Hash)
+	if err != nil {
+		return err
+	}
+	k := store.Key{ID: rec.ID, Hash: hash, Role: rec.Role, Scenes: rec.Scenes, CreatedMS: time.Now().UnixMilli()}
+	if rec.Expires != nil {
+		k.ExpiresMS = rec.Expires.UnixMilli()
+	}
+	return home.PutKey(ctx, k)
+}
+
+// storedKeys are the keys of a store, for a ring.
+type storedKeys struct{ keys store.Keys }
+
+// Records implements guard.Source.
+func (s storedKeys) Records(ctx context.Context) ([]guard.Record, error) {
+	keys, err := s.keys.Keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]guard.Record, len(keys))
+	for i, k := range keys {
+		out[i] = guard.Record{ID: k.ID, Hash: hex.EncodeToString(k.Hash), Role: k.Role, Scenes: k.Scenes}
+		if b := k.Box; b != nil {
+			out[i].Box = &guard.Box{South: b.South, West: b.West, North: b.North, East: b.East}
+		}
+		if k.ExpiresMS != 0 {
+			end := time.UnixMilli(k.ExpiresMS).UTC()
+			out[i].Expires = &end
+		}
+	}
+	return out, nil
 }

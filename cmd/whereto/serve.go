@@ -61,8 +61,8 @@ func newServeCmd() *cobra.Command {
 			"can be loaded, tried in the shadow and activated. An empty store is filled with the\n" +
 			"people and places of the model's data at the first start.\n\n" +
 			"Every flag can be set in the environment: --drain-delay is WHERETO_DRAIN_DELAY.\n" +
-			"Keys may also stand in WHERETO_API_KEYS (id:hash:role, several by commas). Without\n" +
-			"keys the service listens on loopback only. SIGTERM and SIGINT drain it; a second\n" +
+			"Keys may also stand in WHERETO_API_KEYS (id:hash:role, several by commas) and in the\n" +
+			"store. Without keys the service listens on loopback only. SIGTERM and SIGINT drain it; a second\n" +
 			"one ends it at once.",
 		Example: "  whereto serve runs/nyc-s1\n" +
 			"  whereto serve --models models --keys keys.jsonl --listen 0.0.0.0:8080 --store postgres://whereto@db/whereto",
@@ -139,15 +139,15 @@ func (s *serving) run(cmd *cobra.Command, args []string) (err error) {
 		return asUsage(cmd, err)
 	}
 	defer func() { err = errors.Join(err, tracing.Close(context.WithoutCancel(ctx))) }()
-	keys, err := s.ring(ctx)
-	if err != nil {
-		return err
-	}
 	home, err := storeopen.Open(ctx, s.store)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, home.Close()) }()
+	keys, err := s.ring(ctx, home)
+	if err != nil {
+		return err
+	}
 	backend, err := openEngine(cmd)
 	if err != nil {
 		return err
@@ -204,13 +204,16 @@ func (s *serving) fill(ctx context.Context, lib *library, args []string) (err er
 	return err
 }
 
-// ring reads the API keys; nil without any.
-func (s *serving) ring(ctx context.Context) (*guard.Ring, error) {
-	setting := os.Getenv(envPrefix + "API_KEYS")
-	if s.keys == "" && setting == "" {
+// ring reads the API keys of file, environment and store; nil without any.
+func (s *serving) ring(ctx context.Context, home store.Store) (*guard.Ring, error) {
+	ring, err := guard.NewRing(ctx, guard.RingOptions{File: s.keys, Setting: os.Getenv(envPrefix + "API_KEYS"), Source: storedKeys{home}})
+	if err != nil {
+		return nil, err
+	}
+	if ring.Len() == 0 && s.keys == "" {
 		return nil, nil
 	}
-	return guard.NewRing(ctx, guard.RingOptions{File: s.keys, Setting: setting})
+	return ring, nil
 }
 
 // importer returns a function that fills an empty store with the first data set.

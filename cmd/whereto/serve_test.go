@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -185,6 +186,33 @@ func TestKeysNew(t *testing.T) {
 	token := regexp.MustCompile(`wt_\S+`).FindString(stderr)
 	if status != 0 || token == "" || strings.Contains(out, token) || !strings.Contains(out, `"scenes":["lunch"]`) || !strings.Contains(out, `"expires"`) {
 		t.Errorf("status %d: %s%s", status, out, stderr)
+	}
+}
+
+// TestKeysOfTheStore: a key that was put into the store opens the service, and nobody
+// gets in without one.
+func TestKeysOfTheStore(t *testing.T) {
+	dir := trainTiny(t)
+	_, stderr, status := at(t, dir, "keys new app --role read --days 2 --store sqlite:@/state.db")
+	token := regexp.MustCompile(`wt_\S+`).FindString(stderr)
+	if status != 0 || token == "" {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	s := startService(t, filepath.Join(dir, "run"), "--store", "sqlite:"+filepath.Join(dir, "state.db"), "--no-import")
+	for key, want := range map[string]int{"": 401, token[:len(token)-1] + "x": 401, token: 200} {
+		c, err := client.New(s.url, client.Options{Key: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Models(t.Context())
+		var p *client.Problem
+		switch {
+		case want == 200 && err != nil, want != 200 && (!errors.As(err, &p) || p.Status != want):
+			t.Errorf("key %.6s: %v, want %d", key, err, want)
+		}
+	}
+	if strings.Contains(s.err.String(), token[8:]) {
+		t.Error("the token stands in the log")
 	}
 }
 
