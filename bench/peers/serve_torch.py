@@ -23,6 +23,7 @@ import torch
 from spacetime_torch import Spacetime, apart, load
 
 USERS = 50
+OF_REQUESTS = {"request", "weight", "label", "candidate", "feature", "context", "chosen"}  # [B, M, ...]; the rest is [B, ...]
 
 
 def requests(batches):
@@ -32,7 +33,7 @@ def requests(batches):
         rows, many = x["weight"].shape
         for i, m in itertools.product(range(rows), range(many)):
             if x["weight"][i, m] > 0:
-                out.append({k: (v[i : i + 1, m : m + 1] if v.shape[:2] == (rows, many) and k not in ("profile",) else v[i : i + 1]).contiguous() for k, v in x.items()})
+                out.append({k: (v[i : i + 1, m : m + 1] if k in OF_REQUESTS else v[i : i + 1]).contiguous() for k, v in x.items()})
     return out
 
 
@@ -69,6 +70,7 @@ class Network:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else head and body, two writes, wait 40 ms for each other
     network = None
 
     def log_message(self, *_):
