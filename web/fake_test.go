@@ -323,3 +323,16 @@ func (f *fakeService) poi(w http.ResponseWriter, r *http.Request) {
 	}
 	problem(w, http.StatusNotFound, "Unknown place", r.PathValue("poi"))
 }
+
+// waitFor returns once a list was asked of a model; the page may be done with it by then.
+func (f *fakeService) waitFor(t *testing.T, model string) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if ask, _ := f.last(); ask.Model == model {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("nothing is asked of model %s", model)
+		}
+	}
+}

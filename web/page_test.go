@@ -138,7 +138,7 @@ func TestCompare(t *testing.T) {
 	}
 	p.do(chromedp.Focus(".pane:nth-of-type(2) .models select"), chromedp.KeyEvent(kb.ArrowDown+kb.ArrowDown))
 	p.wait("location.hash.includes('bm=2026-02-01')")
-	p.wait(paneJS(2) + ".querySelector('.sheet').hasAttribute('aria-busy')")
+	f.waitFor(t, "2026-02-01")
 	p.quiet(2)
 	if ask, _ := f.last(); ask.Model != "2026-02-01" || slices.Equal(p.list(2), right) {
 		t.Errorf("the right side asked model %q and lists %v", ask.Model, p.list(2))
