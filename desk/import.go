@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/whereto/whereto/poi"
 	"github.com/whereto/whereto/store"
@@ -39,8 +40,9 @@ func Import(ctx context.Context, s store.Store, d *poi.Dataset, say func(stored,
 		return nil
 	}
 	for u := range d.Users {
-		for _, v := range d.Users[u].Visits {
-			batch = append(batch, store.Action{User: d.Users[u].ID, POI: d.Places[v.POI].ID, TimeMS: v.TimeMS, OffsetMin: v.OffsetMin,
+		for i, v := range d.Users[u].Visits {
+			// A log may tell the same visit twice in one second; the model saw both.
+			batch = append(batch, store.Action{User: d.Users[u].ID, ID: "import-" + strconv.Itoa(i), POI: d.Places[v.POI].ID, TimeMS: v.TimeMS, OffsetMin: v.OffsetMin,
 				Type: d.Types[v.Type], HasUser: v.HasUser, UserLat: float64(v.UserLat), UserLng: float64(v.UserLng)})
 			if len(batch) == importBatch {
 				if err := flush(); err != nil {

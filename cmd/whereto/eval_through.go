@@ -13,6 +13,7 @@ import (
 
 	"github.com/whereto/whereto/api"
 	"github.com/whereto/whereto/client"
+	"github.com/whereto/whereto/desk"
 	"github.com/whereto/whereto/fit"
 	"github.com/whereto/whereto/poi"
 	"github.com/whereto/whereto/table"
@@ -53,6 +54,7 @@ func (t *through) run(ctx context.Context, r *fit.Trained, tag poi.Tag) (*agreem
 	for i := range out.Rows {
 		target := targets[i*len(targets)/out.Rows]
 		q := r.Questions.QueryOf(target)
+		q.History = asServed(q)
 		want, err := r.Predictor.Recommend(ctx, q, listLength)
 		if err != nil {
 			return nil, err
@@ -78,6 +80,16 @@ func (t *through) run(ctx context.Context, r *fit.Trained, tag poi.Tag) (*agreem
 		}
 	}
 	return out, nil
+}
+
+// asServed is the past of a question as a service takes it: strictly before the moment,
+// and no more than it keeps.
+func asServed(q poi.Query) []poi.Visit {
+	n := len(q.History)
+	for n > 0 && q.History[n-1].TimeMS >= q.TimeMS {
+		n--
+	}
+	return q.History[max(0, n-desk.HistoryLimit):n:n]
 }
 
 // errDisagree is returned where service and run are not about the same past.
