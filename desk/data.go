@@ -239,9 +239,13 @@ func (d *Desk) POIs(ctx context.Context, cursor string, limit int, box *api.Box)
 		return nil, d.failed("pois", err)
 	}
 	out := &api.Page[api.POI]{Items: make([]api.POI, len(page)), Next: next}
+	known := func(string) bool { return false }
+	if lease, err := d.models.Pick("", ""); err == nil {
+		defer lease.Release()
+		known = func(id string) bool { _, ok := lease.Engine.p.Lookup(id); return ok }
+	}
 	for i, p := range page {
-		_, known := d.known(p.ID)
-		out.Items[i] = api.POI{ID: p.ID, Name: p.Name, Category: p.Category, Lat: p.Lat, Lng: p.Lng, Closed: p.Closed, Known: known}
+		out.Items[i] = api.POI{ID: p.ID, Name: p.Name, Category: p.Category, Lat: p.Lat, Lng: p.Lng, Closed: p.Closed, Known: known(p.ID)}
 	}
 	return out, nil
 }

@@ -114,7 +114,8 @@ func (r *Predictor) Live(c LiveConfig) (*Live, error) {
 	if err := l.prepare(); err != nil {
 		return nil, fmt.Errorf("prepare the network of %s for serving: %w", r.p.Name, err)
 	}
-	l.memory = newMemory(max(c.PastBytes, int64(c.Batch)*l.pastBytes()))
+	// A batch may hold, for each request, the past it found and the one grown of it.
+	l.memory = newMemory(max(c.PastBytes, 2*int64(c.Batch)*l.pastBytes()))
 	l.stopped.Go(l.work)
 	return l, nil
 }

@@ -214,7 +214,7 @@ func TestManyAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		l := g.live(t, g.p, func(c *recommend.LiveConfig) { c.PastBytes = 1 })
+		l := g.live(t, g.p, func(c *recommend.LiveConfig) { c.PastBytes, c.Batch = 1, 2 })
 		if err := l.Warm(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -244,6 +244,37 @@ func TestManyAtOnce(t *testing.T) {
 			t.Errorf("60 requests with room for a batch of pasts: %+v", s)
 		}
 	})
+}
+
+// TestGrowthInOneBatch: pasts that grow together in too little memory do not push each
+// other out while they are in use.
+func TestGrowthInOneBatch(t *testing.T) {
+	g := build(t, true, nil)
+	l := g.live(t, g.p, func(c *recommend.LiveConfig) { c.PastBytes, c.Batch = 1, 4 })
+	queries := g.queries()[:4]
+	for i := range queries {
+		queries[i] = g.query(i)
+		queries[i].User = int32(i)
+		queries[i].History = queries[i].History[:3]
+		if _, err := l.Recommend(ctx, queries[i], recommend.Want{K: 24}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var longer []poi.Query
+	for i, q := range queries {
+		q.History = g.query(i).History[:6]
+		longer = append(longer, q)
+	}
+	for i, got := range l.Together(ctx, longer, 24) {
+		want, err := g.p.Recommend(ctx, longer[i], 24)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameAnswers(t, fmt.Sprintf("query %d", i), got, want)
+	}
+	if s := l.Stats(); s.Grown != 4 || s.Pasts > 8 {
+		t.Errorf("four pasts grown at once: %+v", s)
+	}
 }
 
 func TestLiveRefuses(t *testing.T) {

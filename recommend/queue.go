@@ -305,13 +305,12 @@ func (l *Live) remember(j *job) ([]*tensors.Tensor, error) {
 			continue
 		}
 		l.memory.grew()
-		for at := n - back + 1; at <= n; at++ {
-			var err error
-			if past, err = l.grown(j, at, past); err != nil {
-				return nil, err
-			}
+		longer, err := l.grown(j, n-back, past)
+		if err != nil {
+			return nil, err
 		}
-		return past, nil
+		l.memory.put(j.trail[n], longer, l.pastBytes())
+		return longer, nil
 	}
 	l.memory.miss()
 	past, err := l.keep(l.past, l.history(j, n), nil)
@@ -326,16 +325,22 @@ func (l *Live) remember(j *job) ([]*tensors.Tensor, error) {
 // made from nothing.
 const maxGrowth = 4
 
-// grown is a past of one action more, number at of the window.
-func (l *Live) grown(j *job, at int, past []*tensors.Tensor) ([]*tensors.Tensor, error) {
-	row := l.history(j, at)
-	row.Requests = []int{len(row.Sequence) - 1}
-	longer, err := l.keep(l.grow, row, past)
-	if err != nil {
-		return nil, err
+// grown lengthens the past of the first actions of a window, fewer than all, to the
+// whole of it. What lies between is freed at once.
+func (l *Live) grown(j *job, have int, past []*tensors.Tensor) ([]*tensors.Tensor, error) {
+	for n := have + 1; n < len(j.trail); n++ {
+		row := l.history(j, n)
+		row.Requests = []int{len(row.Sequence) - 1}
+		longer, err := l.keep(l.grow, row, past)
+		if n > have+1 {
+			freeAll(past)
+		}
+		if err != nil {
+			return nil, err
+		}
+		past = longer
 	}
-	l.memory.put(j.trail[at], longer, l.pastBytes())
-	return longer, nil
+	return past, nil
 }
 
 // history is the window of a job up to its n-th action.
@@ -363,8 +368,10 @@ func (l *Live) warmGrowth() error {
 	defer l.r.onlyBatch.Unlock()
 	past, err := l.keep(l.past, l.history(j, 0), nil)
 	if err == nil {
-		l.memory.put(j.trail[0], past, l.pastBytes())
-		_, err = l.grown(j, 1, past)
+		defer freeAll(past)
+		var longer []*tensors.Tensor
+		longer, err = l.grown(j, 0, past)
+		defer freeAll(longer)
 	}
 	if err != nil {
 		return fmt.Errorf("warm %s up: %w", l.r.p.Name, err)

@@ -207,11 +207,11 @@ func (s *soak) trouble(ctx context.Context) error {
 		var err error
 		switch {
 		case n == 5:
-			err = s.away(ctx, "killed and started again", func() error { return errors.Join(s.end(syscall.SIGKILL), s.start(ctx)) })
+			err = s.away("killed and started again", func() error { return errors.Join(s.end(syscall.SIGKILL), s.start(ctx)) })
 		case n == 10:
-			err = s.away(ctx, "told to stop and started again", func() error { return errors.Join(s.end(syscall.SIGTERM), s.start(ctx)) })
+			err = s.away("told to stop and started again", func() error { return errors.Join(s.end(syscall.SIGTERM), s.start(ctx)) })
 		case n == 7 && s.restart != "":
-			err = s.away(ctx, "store restarted", func() error { return exec.CommandContext(ctx, "sh", "-c", s.restart).Run() })
+			err = s.away("store restarted", func() error { return exec.CommandContext(ctx, "sh", "-c", s.restart).Run() })
 		case len(s.versions) > 1:
 			err = s.activate(ctx, s.versions[n%len(s.versions)])
 		}
@@ -223,7 +223,7 @@ func (s *soak) trouble(ctx context.Context) error {
 }
 
 // away announces the time in which the service cannot answer.
-func (s *soak) away(_ context.Context, why string, do func() error) error {
+func (s *soak) away(why string, do func() error) error {
 	w := load.Window{From: time.Now(), Why: why}
 	err := do()
 	w.To = time.Now()
