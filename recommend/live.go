@@ -182,7 +182,7 @@ func (l *Live) Warm(ctx context.Context) error {
 			}
 		}
 	}
-	return l.warmGrowth()
+	return l.warmPasts(ctx)
 }
 
 // Answer is what a network says of one request.

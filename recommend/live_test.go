@@ -277,6 +277,37 @@ func TestGrowthInOneBatch(t *testing.T) {
 	}
 }
 
+// TestPastsMadeTogether puts pasts that are kept, that lack one to four actions, that
+// are made from nothing and that two people share into the same batches.
+func TestPastsMadeTogether(t *testing.T) {
+	modes(t, nil, func(t *testing.T, g *rig) {
+		for _, bytes := range []int64{1, 1 << 20} {
+			l := g.live(t, g.p, func(c *recommend.LiveConfig) { c.PastBytes, c.Batch = bytes, 6 })
+			draw := rand.New(rand.NewPCG(7, uint64(bytes)))
+			have := make([]int, len(g.queries()))
+			for round := range 12 {
+				queries := make([]poi.Query, 1+draw.IntN(6))
+				for n := range queries {
+					i := draw.IntN(len(have))
+					have[i] = min(7, have[i]+draw.IntN(3))
+					queries[n] = g.query(i)
+					queries[n].History = queries[n].History[:have[i]]
+				}
+				for n, got := range l.Together(ctx, queries, 24) {
+					want, err := g.p.Recommend(ctx, queries[n], 24)
+					if err != nil {
+						t.Fatal(err)
+					}
+					sameAnswers(t, fmt.Sprintf("room for %d bytes, round %d, query %d", bytes, round, n), got, want)
+				}
+			}
+			if s := l.Stats(); s.Hits == 0 || s.Grown == 0 || s.Misses == 0 || s.Bytes > max(bytes, s.Bytes/int64(s.Pasts)*12) {
+				t.Errorf("room for %d bytes: %+v", bytes, s)
+			}
+		}
+	})
+}
+
 func TestLiveRefuses(t *testing.T) {
 	g := build(t, false, nil)
 	for want, change := range map[string]func(*recommend.LiveConfig){

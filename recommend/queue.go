@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -11,7 +12,6 @@ import (
 	"github.com/whereto/whereto/batch"
 	"github.com/whereto/whereto/beam"
 	"github.com/whereto/whereto/evidence"
-	"github.com/whereto/whereto/poi"
 	"github.com/whereto/whereto/spacetime"
 )
 
@@ -102,22 +102,13 @@ func (l *Live) run(jobs []*job) error {
 	l.r.onlyBatch.Lock() // evaluation and explanation share the engine
 	defer l.r.onlyBatch.Unlock()
 	start := time.Now()
-	pasts := make([][]*tensors.Tensor, len(jobs))
-	for i, j := range jobs {
-		var err error
-		if pasts[i], err = l.remember(j); err != nil {
-			return err
-		}
+	pasts, err := l.remember(jobs)
+	if err != nil {
+		return err
 	}
 	l.c.Observe(StagePrefill, time.Since(start))
 	start = time.Now()
-	size := l.sizes[len(l.sizes)-1]
-	for _, n := range l.sizes {
-		if n >= len(jobs) {
-			size = n
-			break
-		}
-	}
+	size := l.holds(len(jobs))
 	for len(pasts) < size {
 		pasts = append(pasts, pasts[0])
 	}
@@ -145,6 +136,12 @@ func (l *Live) run(jobs []*job) error {
 	return err
 }
 
+// holds is the smallest batch that holds n requests.
+func (l *Live) holds(n int) int {
+	at, _ := slices.BinarySearch(l.sizes, n)
+	return l.sizes[min(at, len(l.sizes)-1)]
+}
+
 // withPlaces adds the vectors of all places, if the network shares them.
 func (l *Live) withPlaces(args []any) []any {
 	if l.places == nil {
@@ -154,8 +151,8 @@ func (l *Live) withPlaces(args []any) []any {
 }
 
 // withPasts adds the tensors of pasts, window by window.
-func withPasts(args []any, pasts [][]*tensors.Tensor) []any {
-	out := append(make([]any, 0, len(args)+len(pasts)*len(pasts[0])), args...)
+func withPasts(args []any, pasts []past) []any {
+	out := args[:len(args):len(args)]
 	for _, past := range pasts {
 		for _, t := range past {
 			out = append(out, t)
@@ -192,7 +189,7 @@ func always(*batch.Row, int) float64 { return 1 }
 
 // search walks the beams of jobs until each has found as many places as it wants, or
 // all there are.
-func (l *Live) search(jobs []*job, args []any, pasts [][]*tensors.Tensor, kept []*tensors.Tensor, first []float32, width int) error {
+func (l *Live) search(jobs []*job, args []any, pasts []past, kept []*tensors.Tensor, first []float32, width int) error {
 	beams := make([]walk, len(jobs))
 	for i, j := range jobs {
 		beams[i] = walk{trie: l.r.trieOf(j.want), first: first[i*width+1 : (i+1)*width]}
@@ -290,91 +287,4 @@ func (l *Live) enough(j *job) bool {
 		}
 	}
 	return n >= j.want.K
-}
-
-// remember returns the past of a job, from memory where it is kept.
-func (l *Live) remember(j *job) ([]*tensors.Tensor, error) {
-	n := len(j.trail) - 1 // actions of the past
-	if past := l.memory.get(j.trail[n]); past != nil {
-		l.memory.hit()
-		return past, nil
-	}
-	for back := 1; back <= min(maxGrowth, n); back++ {
-		past := l.memory.get(j.trail[n-back])
-		if past == nil {
-			continue
-		}
-		l.memory.grew()
-		longer, err := l.grown(j, n-back, past)
-		if err != nil {
-			return nil, err
-		}
-		l.memory.put(j.trail[n], longer, l.pastBytes())
-		return longer, nil
-	}
-	l.memory.miss()
-	past, err := l.keep(l.past, l.history(j, n), nil)
-	if err != nil {
-		return nil, err
-	}
-	l.memory.put(j.trail[n], past, l.pastBytes())
-	return past, nil
-}
-
-// maxGrowth is how many actions are added to a kept past one by one; for more it is
-// made from nothing.
-const maxGrowth = 4
-
-// grown lengthens the past of the first actions of a window, fewer than all, to the
-// whole of it. What lies between is freed at once.
-func (l *Live) grown(j *job, have int, past []*tensors.Tensor) ([]*tensors.Tensor, error) {
-	for n := have + 1; n < len(j.trail); n++ {
-		row := l.history(j, n)
-		row.Requests = []int{len(row.Sequence) - 1}
-		longer, err := l.keep(l.grow, row, past)
-		if n > have+1 {
-			freeAll(past)
-		}
-		if err != nil {
-			return nil, err
-		}
-		past = longer
-	}
-	return past, nil
-}
-
-// history is the window of a job up to its n-th action.
-func (l *Live) history(j *job, n int) batch.Row {
-	return batch.Row{User: j.row.User, Sequence: j.row.Sequence[:j.row.From+n], From: j.row.From}
-}
-
-// keep runs a graph that makes a past.
-func (l *Live) keep(e interface {
-	Call(args ...any) ([]*tensors.Tensor, error)
-}, row batch.Row, past []*tensors.Tensor) ([]*tensors.Tensor, error) {
-	shape := batch.Shape{B: 1, N: l.r.p.Batch.Window, M: 1, C: 1}
-	args := tensorsOf(l.r.p.Encoder.Encode([]batch.Row{row}, shape, always, func(*batch.Row, int) *evidence.Set { return &evidence.Set{} }))
-	defer spacetime.Free(args)
-	return e.Call(withPasts(l.withPlaces(args), [][]*tensors.Tensor{past})...)
-}
-
-// warmGrowth compiles the graph that lengthens a past.
-func (l *Live) warmGrowth() error {
-	if len(l.r.p.Dataset.Places) == 0 {
-		return nil
-	}
-	j := l.job(context.Background(), &poi.Query{User: -1, History: []poi.Visit{{}}, TimeMS: time.Now().UnixMilli()}, &Want{K: 1})
-	l.r.onlyBatch.Lock()
-	defer l.r.onlyBatch.Unlock()
-	past, err := l.keep(l.past, l.history(j, 0), nil)
-	if err == nil {
-		defer freeAll(past)
-		var longer []*tensors.Tensor
-		longer, err = l.grown(j, 0, past)
-		defer freeAll(longer)
-	}
-	if err != nil {
-		return fmt.Errorf("warm %s up: %w", l.r.p.Name, err)
-	}
-	return nil
 }

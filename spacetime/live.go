@@ -17,8 +17,8 @@ import (
 // for that; TestLiveEqualsFirst holds them together.
 //
 // A past is the KV of a window's actions before the request: K and V of every layer
-// in turn, each [1, KVH, T, hd]. Entries of tokens that are not there yet hold
-// anything; masks hide them.
+// in turn, each [1, KVH, T, hd], so that pasts of different people are kept and dropped
+// one by one. Entries of tokens that are not there yet hold anything; masks hide them.
 
 // PastSize is how many tensors a past has.
 func (m *Model) PastSize() int { return 2 * m.Config.Decoder.Layers }
@@ -48,19 +48,19 @@ func (m *Model) live(s *model.Scope, inputs []*Node) (n *net, rest []*Node) {
 	return n, rest
 }
 
-// Past is the graph of a past from nothing: the arrays of one window without a
-// request, B = 1, and the vectors of all places if SharesPlaces.
+// Past is the graph of pasts from nothing: the arrays of B windows without a request,
+// and the vectors of all places if SharesPlaces. It returns them past by past.
 func (m *Model) Past(s *model.Scope, inputs []*Node) []*Node {
 	n, _ := m.live(s, inputs)
 	_, cache := n.run()
-	return last(list(cache))
+	return last(apart(cache))
 }
 
-// Grow is the graph of a past with one action more, that of slot InRequest: the inputs
-// of Past, then the past before the action.
+// Grow is the graph of pasts with one action more each, that of slot InRequest: the
+// inputs of Past, then the pasts before the action. It returns them past by past.
 func (m *Model) Grow(s *model.Scope, inputs []*Node) []*Node {
 	n, rest := m.live(s, inputs)
-	past := pairs(rest)
+	past := n.stack(rest)
 	t, k := past[0].K.Shape().Dimensions[2], n.c.perAction(n.t)
 	x := n.actionAt()
 	b := x.Shape().Dimensions[0]
@@ -71,7 +71,7 @@ func (m *Model) Grow(s *model.Scope, inputs []*Node) []*Node {
 	bias := Concatenate([]*Node{BroadcastToDims(row, b, n.c.Decoder.Heads, k, t), own}, 3)
 	mask := Concatenate([]*Node{BroadcastToDims(InsertAxes(n.pastSeen(t), 1), b, k, t), lower(n.g, b, k)}, 2)
 	_, added := decoder.Step(n.s.At("decoder"), n.c.Decoder, decoder.StepInputs{X: x, Positions: positions, Cache: past, Mask: mask, Bias: bias})
-	return list(n.insert(past, added, start))
+	return last(apart(n.insert(past, added, start)))
 }
 
 // Ask is the graph of a request: the arrays of B windows whose slot InRequest is
@@ -238,6 +238,22 @@ func (n *net) stack(rows []*Node) []decoder.KV {
 		joined[i] = Concatenate(parts, 0)
 	}
 	return pairs(joined)
+}
+
+// apart takes the KV of B windows to pieces, window by window: what stack joins.
+func apart(cache []decoder.KV) []*Node {
+	all := list(cache)
+	b := all[0].Shape().Dimensions[0]
+	if b == 1 {
+		return all
+	}
+	out := make([]*Node, 0, b*len(all))
+	for r := range b {
+		for _, x := range all {
+			out = append(out, SliceAxis(x, 0, AxisElem(r)))
+		}
+	}
+	return out
 }
 
 // yes is true everywhere, of the given dimensions.

@@ -1,0 +1,221 @@
+package recommend
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/whereto/whereto/batch"
+	"github.com/whereto/whereto/evidence"
+	"github.com/whereto/whereto/poi"
+	"github.com/whereto/whereto/spacetime"
+)
+
+// past is what a window's actions left in the decoder; see spacetime.Model.Past.
+type past = []*tensors.Tensor
+
+// maxGrowth is how many actions are added to a kept past one by one; for more it is
+// made from nothing.
+const maxGrowth = 4
+
+// making is a past on its way to the end of a job's window.
+type making struct {
+	j    *job
+	have int  // actions in past
+	past past // nil: nothing yet
+	kept bool // past is the memory's, not ours to free
+}
+
+func (m *making) want() int { return len(m.j.trail) - 1 }
+
+// remember returns the past of each job, from memory where it is kept. Those that are
+// not are made together: small networks cost an engine little more for eight than for
+// one.
+func (l *Live) remember(jobs []*job) ([]past, error) {
+	out := make([]past, len(jobs))
+	var fresh, grow []*making
+	first := make(map[key]bool, len(jobs))
+	for i, j := range jobs {
+		k := j.trail[len(j.trail)-1]
+		if out[i] = l.memory.get(k); out[i] != nil || first[k] {
+			l.memory.hit()
+			continue
+		}
+		first[k] = true
+		if m := l.begun(j); m.past != nil {
+			l.memory.grew()
+			grow = append(grow, m)
+		} else {
+			l.memory.miss()
+			fresh = append(fresh, m)
+		}
+	}
+	if err := l.make(fresh); err != nil {
+		return nil, err
+	}
+	for len(grow) > 0 {
+		if err := l.step(grow); err != nil {
+			return nil, err
+		}
+		grow = slices.DeleteFunc(grow, func(m *making) bool { return m.have == m.want() })
+	}
+	for i, j := range jobs {
+		if out[i] == nil {
+			out[i] = l.memory.get(j.trail[len(j.trail)-1])
+		}
+	}
+	return out, nil
+}
+
+// begun is the longest kept past that a job's can be grown from, if there is one.
+func (l *Live) begun(j *job) *making {
+	n := len(j.trail) - 1
+	for back := 1; back <= min(maxGrowth, n); back++ {
+		if p := l.memory.get(j.trail[n-back]); p != nil {
+			return &making{j: j, have: n - back, past: p, kept: true}
+		}
+	}
+	return &making{j: j}
+}
+
+// make makes pasts from nothing and keeps them.
+func (l *Live) make(list []*making) error {
+	return l.together(list, func(some []*making) error {
+		rows := make([]batch.Row, len(some))
+		for i, m := range some {
+			rows[i] = m.j.history(m.want())
+		}
+		made, err := l.call(l.past, rows, nil)
+		if err != nil {
+			return err
+		}
+		for i, m := range some {
+			m.past, m.have = made[i], m.want()
+			l.keep(m)
+		}
+		return nil
+	})
+}
+
+// step adds an action to each past and keeps those that are whole then. After an error
+// nothing is left to free.
+func (l *Live) step(list []*making) error {
+	err := l.together(list, func(some []*making) error {
+		rows, old := make([]batch.Row, len(some)), make([]past, len(some))
+		for i, m := range some {
+			rows[i], old[i] = m.j.history(m.have+1), m.past
+			rows[i].Requests = []int{len(rows[i].Sequence) - 1}
+		}
+		longer, err := l.call(l.grow, rows, old)
+		if err != nil {
+			return err
+		}
+		for i, m := range some {
+			m.free()
+			m.past, m.have, m.kept = longer[i], m.have+1, false
+			if m.have == m.want() {
+				l.keep(m)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		for _, m := range list {
+			m.free()
+		}
+	}
+	return err
+}
+
+// free frees a past that nobody else knows.
+func (m *making) free() {
+	if !m.kept {
+		freeAll(m.past)
+		m.past = nil
+	}
+}
+
+// keep hands a whole past over to the memory.
+func (l *Live) keep(m *making) {
+	l.memory.put(m.j.trail[m.have], m.past, l.pastBytes())
+	m.kept = true
+}
+
+// together runs a list in parts that fill the batches there are graphs for: the next
+// larger batch if at most a quarter of it stays empty, the next smaller otherwise.
+func (l *Live) together(list []*making, run func([]*making) error) error {
+	for len(list) > 0 {
+		n := len(list)
+		if size := l.holds(n); size < n || 4*n < 3*size {
+			at, _ := slices.BinarySearch(l.sizes, n+1)
+			n = l.sizes[at-1]
+		}
+		if err := run(list[:n]); err != nil {
+			return err
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+// call runs a graph that makes pasts, one for each row, from the given ones if any.
+func (l *Live) call(e *model.Exec, rows []batch.Row, from []past) ([]past, error) {
+	size := l.holds(len(rows))
+	shape := batch.Shape{B: size, N: l.r.p.Batch.Window, M: 1, C: 1}
+	args := tensorsOf(l.r.p.Encoder.Encode(rows, shape, always, func(*batch.Row, int) *evidence.Set { return &evidence.Set{} }))
+	defer spacetime.Free(args)
+	for from != nil && len(from) < size {
+		from = append(from, from[0])
+	}
+	out, err := e.Call(withPasts(l.withPlaces(args), from)...)
+	if err != nil {
+		return nil, err
+	}
+	made, each := make([]past, len(rows)), len(out)/size
+	for i := range made {
+		made[i] = slices.Clone(out[i*each : (i+1)*each])
+	}
+	freeAll(out[len(rows)*each:])
+	return made, nil
+}
+
+// history is the window of a job up to its n-th action.
+func (j *job) history(n int) batch.Row {
+	return batch.Row{User: j.row.User, Sequence: j.row.Sequence[:j.row.From+n], From: j.row.From}
+}
+
+// warmPasts compiles the graphs that make and lengthen pasts.
+func (l *Live) warmPasts(ctx context.Context) error {
+	if len(l.r.p.Dataset.Places) == 0 {
+		return nil
+	}
+	l.r.onlyBatch.Lock()
+	defer l.r.onlyBatch.Unlock()
+	for _, size := range l.sizes {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		rows, longer := make([]batch.Row, size), make([]batch.Row, size)
+		j := l.job(ctx, &poi.Query{User: -1, History: []poi.Visit{{}}, TimeMS: time.Now().UnixMilli()}, &Want{K: 1})
+		for i := range rows {
+			rows[i], longer[i] = j.history(0), j.history(1)
+			longer[i].Requests = []int{len(longer[i].Sequence) - 1}
+		}
+		pasts, err := l.call(l.past, rows, nil)
+		if err == nil {
+			var grown []past
+			grown, err = l.call(l.grow, longer, pasts)
+			for _, p := range append(pasts, grown...) {
+				freeAll(p)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("warm %s up for %d pasts at once: %w", l.r.p.Name, size, err)
+		}
+	}
+	return nil
+}
