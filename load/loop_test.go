@@ -226,8 +226,10 @@ func TestAnnouncedWindows(t *testing.T) {
 			switch at := time.Since(begin); {
 			case at > 10*time.Second && at < 15*time.Second, at > 40*time.Second && at < 42*time.Second:
 				return errRefused
-			case at > 15*time.Second && at < 16*time.Second:
-				return status(503)
+			case at > 15*time.Second && at < 16*time.Second, at > 43*time.Second && at < 44*time.Second:
+				return status(503) // it listens before it can answer
+			case at > 16*time.Second && at < 17*time.Second:
+				return status(500) // never expected
 			}
 			return nil
 		}
@@ -241,9 +243,10 @@ func TestAnnouncedWindows(t *testing.T) {
 			return len(slices.DeleteFunc(due(cfg, 60*time.Second), func(d time.Duration) bool { return d < from || d > to }))
 		}
 		row := r.Total
-		apart, refused, busy := count(10*time.Second, 15*time.Second), count(40*time.Second, 42*time.Second), count(15*time.Second, 16*time.Second)
-		if row.Announced != apart || row.Errors["connection"] != refused || row.Errors["503"] != busy || row.Asked != row.Answered+apart+refused+busy || apart == 0 || refused == 0 || busy == 0 {
-			t.Errorf("%+v; want %d announced, %d refused, %d busy", row, apart, refused, busy)
+		apart, wrong := count(10*time.Second, 16*time.Second), count(16*time.Second, 17*time.Second)
+		refused, busy := count(40*time.Second, 42*time.Second), count(43*time.Second, 44*time.Second)
+		if row.Announced != apart || row.Errors["connection"] != refused || row.Errors["503"] != busy || row.Errors["500"] != wrong || row.Asked != row.Answered+apart+refused+busy+wrong || wrong == 0 || apart == 0 || refused == 0 || busy == 0 {
+			t.Errorf("%+v; want %d announced, %d refused, %d busy, %d wrong", row, apart, refused, busy, wrong)
 		}
 		if want := float64(row.Answered) / float64(row.Asked-apart); !same(row.Within.Value, want) {
 			t.Errorf("%g within the limit, want %g", row.Within.Value, want)

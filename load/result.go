@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"runtime"
@@ -46,7 +47,7 @@ type Row struct {
 	Asked     int            `json:"asked"` // due in the measured window
 	Answered  int            `json:"answered"`
 	Errors    map[string]int `json:"errors"`              // by HTTP status, connection, timeout, wrong answer, rejected
-	Announced int            `json:"announced,omitempty"` // failed connections of announced windows; in no other figure
+	Announced int            `json:"announced,omitempty"` // without a connection, or status 503, in announced windows; in no other figure
 	Fallback  int            `json:"fallback,omitempty"`  // answers of something simpler than the model
 	PerSecond float64        `json:"answered_per_second"`
 	P50       Estimate       `json:"p50_ms"` // of answers, as the rest; failures have no latency
@@ -139,7 +140,7 @@ func makeRow(kind string, list []answer, windows []Window, zero time.Time, lengt
 	good, asked := make([]int, blocks), make([]int, blocks)
 	var times []timed
 	for _, a := range list {
-		if a.outcome == noConnection && inside(a, windows, zero) {
+		if (a.outcome == noConnection || a.outcome == http.StatusServiceUnavailable) && inside(a, windows, zero) {
 			row.Announced++
 			continue
 		}

@@ -165,7 +165,7 @@ func TestOutputs(t *testing.T) {
 		if err := r.Text(&text); err != nil {
 			t.Fatal(err)
 		}
-		for _, part := range []string{"Failures", "recommend  503", "recommend  connection, announced", "INTERRUPTED, 30 s were asked for", "too much for these latencies"} {
+		for _, part := range []string{"Failures", "recommend  503", "recommend  announced: no connection, 503", "INTERRUPTED, 30 s were asked for", "too much for these latencies"} {
 			if !strings.Contains(text.String(), part) {
 				t.Errorf("no %q in\n%s", part, text.String())
 			}

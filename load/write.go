@@ -103,7 +103,7 @@ func (r *Result) failures() *table.Table {
 			t.Body = append(t.Body, []string{row.Kind, what, fmt.Sprint(row.Errors[what])})
 		}
 		if row.Announced > 0 {
-			t.Body = append(t.Body, []string{row.Kind, "connection, announced", fmt.Sprint(row.Announced)})
+			t.Body = append(t.Body, []string{row.Kind, "announced: no connection, 503", fmt.Sprint(row.Announced)})
 		}
 	}
 	return t
