@@ -60,6 +60,11 @@ type Model struct {
 	Parts    []Part    `json:"parts,omitempty"`
 }
 
+// LoadRequest names a version to load.
+type LoadRequest struct {
+	Version string `json:"version" minLength:"1" maxLength:"128" doc:"of a bundle that the service knows"`
+}
+
 // Point is a position in degrees.
 type Point struct {
 	Lat float64 `json:"lat"`

@@ -19,7 +19,7 @@ func (c *Client) Load(ctx context.Context, version string) (api.Model, error) {
 	if version == "" {
 		return api.Model{}, fmt.Errorf("load a model: %w: version is empty; Models lists those there are", ErrInput)
 	}
-	return once[api.Model](ctx, c, "/v1/models", map[string]string{"version": version})
+	return once[api.Model](ctx, c, "/v1/models", api.LoadRequest{Version: version})
 }
 
 // Activate makes a loaded version answer from now on.

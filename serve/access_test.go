@@ -155,6 +155,35 @@ func TestRates(t *testing.T) {
 	}
 }
 
+// A rate that changes under way holds for the next request, in its words too.
+func TestSetRate(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Limits.Rate, o.Limits.Burst = 0.001, 1 })
+	ask := func() reply { return b.ask("GET", "/v1/status", "read", "") }
+	if first, second := ask(), ask(); first.status != 200 || second.status != 429 {
+		t.Fatalf("status %d, then %d; want 200, 429", first.status, second.status)
+	}
+	if err := b.SetRate(0.002, 2); err != nil {
+		t.Fatal(err)
+	}
+	if first, second, third := ask(), ask(), ask(); first.status != 200 || second.status != 200 || third.status != 429 || !strings.Contains(third.body, "0.002") {
+		t.Errorf("with two at once: %d, %d, %d %s", first.status, second.status, third.status, third.body)
+	}
+	if err := b.SetRate(1, 0); !errors.Is(err, ErrOptions) {
+		t.Errorf("no burst: error %v", err)
+	}
+	if got := ask(); got.status != 429 {
+		t.Errorf("what cannot be does not leave the old in force: status %d", got.status)
+	}
+	if err := b.SetRate(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if got := ask(); got.status != 200 {
+			t.Fatalf("without a limit: status %d", got.status)
+		}
+	}
+}
+
 func TestFullQueue(t *testing.T) {
 	b := newBench(t, func(o *Options) {
 		o.Limits.Running, o.Limits.Queue, o.Limits.Patience = 1, 1, 50*time.Millisecond
@@ -290,15 +319,17 @@ func TestAdmin(t *testing.T) {
 	var level slog.LevelVar
 	b := newBench(t, func(o *Options) {
 		o.AdminToken, o.Level = token, &level
-		o.Reload = func(context.Context) error {
+		o.Reload = func(context.Context) ([]string, error) {
 			reloads++
 			if reloads > 1 {
-				return errors.New("the folder of models is gone")
+				return nil, errors.New("the folder of models is gone")
 			}
-			return nil
+			return []string{"listen"}, nil
 		}
 	})
-	operate(b.AdminHandler(), "POST", "/reload", "", token)
+	if got := operate(b.AdminHandler(), "POST", "/reload", "", token); got.body != `{"reloaded":true,"restart":["listen"]}`+"\n" {
+		t.Errorf("reload: %d %s", got.status, got.body)
+	}
 	operate(b.AdminHandler(), "PUT", "/loglevel", "debug", token)
 	if level.Level() != slog.LevelDebug || reloads != 1 {
 		t.Errorf("level %v, %d reloads; want debug and 1", level.Level(), reloads)

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -101,21 +102,38 @@ func (s *Server) admitAdmin(r *http.Request, v *visit) error {
 	return nil
 }
 
-// reload reads again the keys and whatever else may have changed. What cannot be read
-// leaves the old in force.
-func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
-	var errs []error
+// Reload reads again the keys and whatever else may have changed, and logs what came of
+// it. What cannot be read leaves the old in force. It returns what changed and needs a
+// restart.
+func (s *Server) Reload(ctx context.Context) (restart []string, err error) {
 	if s.o.Keys != nil {
-		errs = append(errs, s.o.Keys.Reload(r.Context()))
+		err = s.o.Keys.Reload(ctx)
 	}
 	if s.o.Reload != nil {
-		errs = append(errs, s.o.Reload(r.Context()))
+		var bad error
+		restart, bad = s.o.Reload(ctx)
+		err = errors.Join(err, bad)
 	}
-	if err := errors.Join(errs...); err != nil {
-		s.o.Log.LogAttrs(r.Context(), slog.LevelError, "reload", slog.String("error", err.Error()))
+	switch {
+	case err != nil:
+		s.o.Log.LogAttrs(ctx, slog.LevelError, "reload", slog.String("error", err.Error()))
+	case len(restart) > 0:
+		s.o.Log.LogAttrs(ctx, slog.LevelWarn, "reloaded; some settings that changed need a restart", slog.String("restart", strings.Join(restart, " ")))
+	default:
+		s.o.Log.LogAttrs(ctx, slog.LevelInfo, "reloaded")
+	}
+	return restart, err
+}
+
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
+	restart, err := s.Reload(r.Context())
+	if err != nil {
 		return refuse(conflict, "%v", err) // whoever may reload may know
 	}
-	return writeJSON(w, http.StatusOK, map[string]bool{"reloaded": true})
+	return writeJSON(w, http.StatusOK, struct {
+		Reloaded bool     `json:"reloaded"`
+		Restart  []string `json:"restart,omitempty"` // settings that changed and need one
+	}{true, restart})
 }
 
 func (s *Server) level(w http.ResponseWriter, _ *http.Request) error {

@@ -18,14 +18,9 @@ func (s *Server) addModels() {
 		func(ctx context.Context, _ *struct{}) (*api.Page[api.Model], error) {
 			return &api.Page[api.Model]{Items: s.o.Desk.Models()}, nil
 		})
-	type load struct {
-		Body struct {
-			Version string `json:"version" minLength:"1" maxLength:"128" doc:"of a bundle that the service knows"`
-		}
-	}
 	ask(s, doc{id: "POST /v1/models", tag: tagModels, summary: "Load a version beside those that answer", text: "It is warm and ready to be activated when the answer arrives.",
 		example: map[string]any{"version": "v2"}},
-		func(ctx context.Context, in *load) (*api.Model, error) {
+		func(ctx context.Context, in *told[api.LoadRequest]) (*api.Model, error) {
 			return s.o.Desk.LoadModel(ctx, in.Body.Version)
 		})
 	ask(s, doc{id: "POST /v1/models/{version}/activate", tag: tagModels, summary: "Let a version answer from now on", text: "No request is lost over the change."},

@@ -76,7 +76,8 @@ func DefaultLimits() Limits {
 	}
 }
 
-func (l *Limits) check() error {
+// Check reports the first limit that cannot work.
+func (l *Limits) Check() error {
 	for _, d := range []struct {
 		name string
 		x    time.Duration
@@ -91,7 +92,44 @@ func (l *Limits) check() error {
 		return fmt.Errorf("%w: drain delay %v, header of %d bytes, %d connections, rate %v: must be above 0, delay and rate may be 0",
 			ErrOptions, l.DrainDelay, l.HeaderBytes, l.Connections, l.Rate)
 	}
-	return nil
+	_, err := l.gates()
+	if err == nil {
+		_, err = newRates(l.Rate, l.Burst)
+	}
+	return err
+}
+
+// gates makes the queues.
+func (l *Limits) gates() (map[lane]*guard.Gate, error) {
+	asked, err := guard.NewGate(l.Running, l.Queue, l.Patience)
+	if err != nil {
+		return nil, fmt.Errorf("%w: questions: %w", ErrOptions, err)
+	}
+	// As many bulks may wait as run: their senders are programs that can come again.
+	bulks, err := guard.NewGate(l.Bulk, l.Bulk, l.Patience)
+	if err != nil {
+		return nil, fmt.Errorf("%w: bulks: %w", ErrOptions, err)
+	}
+	return map[lane]*guard.Gate{questions: asked, bulk: bulks}, nil
+}
+
+// rates is how much each key may ask.
+type rates struct {
+	*guard.Rates
+	perSecond float64
+}
+
+// newRates makes rates; nil without a limit.
+func newRates(perSecond float64, burst int) (*rates, error) {
+	if perSecond == 0 {
+		return nil, nil
+	}
+	const names = 100_000 // keys, or addresses where nobody needs a key
+	r, err := guard.NewRates(perSecond, burst, names)
+	if err != nil {
+		return nil, fmt.Errorf("%w: rate of a key: %w", ErrOptions, err)
+	}
+	return &rates{r, perSecond}, nil
 }
 
 // Options say what a service is made of.
@@ -108,8 +146,10 @@ type Options struct {
 	Origins []string // of pages elsewhere whose scripts may ask, such as https://maps.example; none if empty
 	Version string   // of the program
 
-	AdminToken string                      // asked for on the admin listener; without one it must be loopback
-	Reload     func(context.Context) error // reads again what may have changed, beside the keys; nil: nothing
+	AdminToken string // asked for on the admin listener; without one it must be loopback
+	// Reload reads again what may have changed, beside the keys, and returns what did but
+	// needs a restart; nil: nothing.
+	Reload func(context.Context) (restart []string, err error)
 }
 
 // Server is a service that is ready to run.
@@ -119,7 +159,7 @@ type Server struct {
 	board    *board
 	admin    http.Handler
 	gates    map[lane]*guard.Gate
-	rates    *guard.Rates // nil: no limit
+	rates    atomic.Pointer[rates] // nil: no limit
 	lines    lines
 	ready    readiness
 	draining atomic.Bool
@@ -136,17 +176,20 @@ func New(o Options) (*Server, error) {
 	if o.Tracing == nil {
 		o.Tracing = &telemetry.Tracing{}
 	}
-	if err := errors.Join(o.Limits.check(), o.Web.Check(), checkOrigins(o.Origins)); err != nil {
+	if err := errors.Join(o.Limits.Check(), o.Web.Check(), CheckOrigins(o.Origins)); err != nil {
 		return nil, err
 	}
 	if o.Keys == nil && !loopback(o.Address) {
 		return nil, noKeys(o.Address)
 	}
 	s := &Server{o: o, started: time.Now(), now: time.Now, origin: http.NewCrossOriginProtection()}
-	if err := s.addLimits(); err != nil {
+	var err error
+	if s.gates, err = o.Limits.gates(); err != nil {
 		return nil, err
 	}
-	var err error
+	if err := s.SetRate(o.Limits.Rate, o.Limits.Burst); err != nil {
+		return nil, err
+	}
 	if s.board, err = newBoard(table(), s.visitor); err != nil {
 		return nil, err
 	}
@@ -167,26 +210,14 @@ func New(o Options) (*Server, error) {
 	return s, err
 }
 
-func (s *Server) addLimits() error {
-	l := &s.o.Limits
-	asked, err := guard.NewGate(l.Running, l.Queue, l.Patience)
-	if err != nil {
-		return fmt.Errorf("%w: questions: %w", ErrOptions, err)
+// SetRate changes the rate and burst of every key while the service runs; 0 requests a
+// second: no limit. Every key begins anew, with all of its burst.
+func (s *Server) SetRate(perSecond float64, burst int) error {
+	r, err := newRates(perSecond, burst)
+	if err == nil {
+		s.rates.Store(r)
 	}
-	// As many bulks may wait as run: their senders are programs that can come again.
-	bulks, err := guard.NewGate(l.Bulk, l.Bulk, l.Patience)
-	if err != nil {
-		return fmt.Errorf("%w: bulks: %w", ErrOptions, err)
-	}
-	s.gates = map[lane]*guard.Gate{questions: asked, bulk: bulks}
-	if l.Rate == 0 {
-		return nil
-	}
-	const names = 100_000 // keys, or addresses where nobody needs a key
-	if s.rates, err = guard.NewRates(l.Rate, l.Burst, names); err != nil {
-		return fmt.Errorf("%w: rate of a key: %w", ErrOptions, err)
-	}
-	return nil
+	return err
 }
 
 // Handler serves the routes of the table.
@@ -217,7 +248,8 @@ func noKeys(address string) error {
 	return fmt.Errorf("%w: it would listen at %q and ask nobody for a key; give it keys, or an address of this machine such as 127.0.0.1:8080", ErrOptions, address)
 }
 
-func checkOrigins(origins []string) error {
+// CheckOrigins reports the first origin that is not one of a site.
+func CheckOrigins(origins []string) error {
 	for _, o := range origins {
 		u, err := url.Parse(o)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != o || strings.Contains(u.Host, "*") {

@@ -232,11 +232,12 @@ func (s *Server) admit(r *http.Request, v *visit) error {
 		}
 		who += key.ID
 	}
-	if s.rates == nil {
+	rates := s.rates.Load()
+	if rates == nil {
 		return nil
 	}
-	if wait := s.rates.Take(who); wait > 0 {
-		return &rateError{guard.BusyError{Wait: wait, Why: fmt.Sprintf("more than %g requests a second", s.o.Limits.Rate)}}
+	if wait := rates.Take(who); wait > 0 {
+		return &rateError{guard.BusyError{Wait: wait, Why: fmt.Sprintf("more than %g requests a second", rates.perSecond)}}
 	}
 	return nil
 }

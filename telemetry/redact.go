@@ -36,8 +36,20 @@ type redactor struct {
 	key      [sha256.Size]byte
 }
 
-// shared is for text outside of logs: error texts of spans, ids of callers.
-var shared = newRedactor(false)
+// shared is for text outside of logs: error texts of spans, ids of callers. plainly is
+// for text that only whoever runs the service reads.
+var (
+	shared  = newRedactor(false)
+	plainly = newRedactor(true)
+)
+
+// Redact takes what looks secret out of a text for whoever runs the service, such as a
+// setting: keys, tokens, passwords of URLs and values under names such as password.
+// What is personal stays, for a path below /users names nobody there.
+func Redact(text string) string { return plainly.text(text) }
+
+// Redacted stands where Redact took something out.
+const Redacted = hidden
 
 func newRedactor(personal bool) *redactor {
 	r := &redactor{personal: personal}

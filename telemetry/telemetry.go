@@ -39,16 +39,15 @@ type Refusal uint8
 
 // Refusals.
 const (
-	RefusedKey      Refusal = iota // no API key, or one that is unknown or expired
-	RefusedRole                    // the key may not do this
-	RefusedRate                    // the key asks too often
-	RefusedBusy                    // too many requests run and wait already
-	RefusedTimeout                 // waited too long for its turn
-	RefusedSize                    // larger than allowed
-	RefusedDraining                // the service is shutting down
+	RefusedKey     Refusal = iota // no API key, or one that is unknown or expired
+	RefusedRole                   // the key may not do this
+	RefusedRate                   // the key asks too often
+	RefusedBusy                   // too many requests run and wait already
+	RefusedTimeout                // waited too long for its turn
+	RefusedSize                   // larger than allowed
 )
 
-var refusalNames = []string{"key", "role", "rate", "busy", "timeout", "size", "draining"}
+var refusalNames = []string{"key", "role", "rate", "busy", "timeout", "size"}
 
 // Fallback is why something other than the model, with all it wants, answered.
 type Fallback uint8

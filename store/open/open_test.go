@@ -59,6 +59,9 @@ func TestOpenRefuses(t *testing.T) {
 		if s != nil || !errors.Is(err, want) {
 			t.Errorf("%q: store %v, error %v; want none and %v", address, s, err, want)
 		}
+		if known := open.Check(address) == nil; known != (want == store.ErrUnavailable) {
+			t.Errorf("%q: it can have a home: %v", address, known)
+		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: the error tells the password: %v", address, err)
 		}
