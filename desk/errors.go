@@ -11,6 +11,7 @@ import (
 	"github.com/whereto/whereto/region"
 	"github.com/whereto/whereto/roster"
 	"github.com/whereto/whereto/store"
+	"github.com/whereto/whereto/vector"
 )
 
 // Kind says what an error means to whoever asked.
@@ -57,6 +58,7 @@ func KindOf(err error) Kind {
 		{recommend.ErrClosed, Unavailable},
 		{roster.ErrNone, Unavailable},
 		{store.ErrUnavailable, Unavailable},
+		{vector.ErrUnavailable, Unavailable},
 		{store.ErrFull, Full},
 		{store.ErrNotFound, NotFound},
 		{roster.ErrUnknown, NotFound},

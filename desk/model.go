@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,10 +38,12 @@ type Parts struct {
 	Lookup    func(id string) (int32, bool) // dense id of a POI
 	Predictor *recommend.Predictor
 	Live      recommend.LiveConfig
-	Rank      Ranker       // nil: candidates are ranked by the generator
-	Embed     Embedder     // nil: places have the generator's vectors, people none
-	Files     []api.Part   // of its bundle, if it has one
-	Close     func() error // called when the model is let go; nil: nothing to do
+	Rank      Ranker     // nil: candidates are ranked by the generator
+	Embed     Embedder   // nil: places have the generator's vectors, people none
+	Files     []api.Part // of its bundle, if it has one
+	// Vectors keeps what places are alike by; nil: in this process.
+	Vectors func(context.Context, *vector.Set, vector.IndexOptions) (vector.Searcher, error)
+	Close   func() error // called when the model is let go; nil: nothing to do
 }
 
 // Model is one version that answers: a network with its serving side, and what is
@@ -53,7 +56,7 @@ type Model struct {
 	categories map[string][]int32 // places of a category path and of all below it, ascending
 	visits     []float64          // training visits of each place
 	total      float64
-	alike      *vector.Index
+	alike      vector.Searcher
 	info       api.Model
 
 	mu      sync.Mutex // of follow
@@ -84,7 +87,7 @@ func NewModel(ctx context.Context, p Parts) (*Model, error) {
 		_, err = m.live.Recommend(ctx, poi.Query{User: -1, TimeMS: time.Now().UnixMilli()}, recommend.Want{K: 1})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", p.Version, closeWith(err, m.live.Close))
+		return nil, fmt.Errorf("model %s: %w", p.Version, closeWith(err, m.free))
 	}
 	m.overlay.set(&overlay{})
 	m.describe(start)
@@ -127,7 +130,26 @@ func (m *Model) index(ctx context.Context) error {
 	for i, p := range m.p.Dataset.Places {
 		set.IDs[i], set.Lat[i], set.Lng[i] = p.ID, p.Lat, p.Lng
 	}
-	m.alike, err = vector.NewIndex(set, vector.IndexOptions{Measure: vector.Cosine})
+	keep := m.p.Vectors
+	if keep == nil {
+		keep = func(_ context.Context, s *vector.Set, opt vector.IndexOptions) (vector.Searcher, error) {
+			return vector.NewIndex(s, opt)
+		}
+	}
+	alike, err := keep(ctx, set, vector.IndexOptions{Measure: vector.Cosine})
+	if err != nil { // a nil of its own type must not become a Searcher that is not nil
+		return fmt.Errorf("keep the vectors of %d places: %w", n, err)
+	}
+	m.alike = alike
+	return nil
+}
+
+// free closes what the model itself has opened.
+func (m *Model) free() error {
+	err := m.live.Close()
+	if m.alike != nil {
+		err = errors.Join(err, m.alike.Close())
+	}
 	return err
 }
 
@@ -154,7 +176,7 @@ func (m *Model) describe(start time.Time) {
 
 // Close frees the model. Nobody may use it any more.
 func (m *Model) Close() error {
-	err := m.live.Close()
+	err := m.free()
 	if m.p.Close != nil {
 		if other := m.p.Close(); err == nil {
 			err = other

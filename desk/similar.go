@@ -9,11 +9,12 @@ import (
 	"github.com/whereto/whereto/geo"
 	"github.com/whereto/whereto/poi"
 	"github.com/whereto/whereto/region"
+	"github.com/whereto/whereto/store"
 	"github.com/whereto/whereto/vector"
 )
 
 // Similar lists places like one place, by the cosine of what the network knows them by.
-func (d *Desk) Similar(_ context.Context, r api.SimilarRequest) (*api.SimilarResponse, error) {
+func (d *Desk) Similar(ctx context.Context, r api.SimilarRequest) (*api.SimilarResponse, error) {
 	lease, err := d.models.Pick("", r.Model)
 	if err != nil {
 		return nil, pickError(err, r.Model)
@@ -43,10 +44,16 @@ func (d *Desk) Similar(_ context.Context, r api.SimilarRequest) (*api.SimilarRes
 		return nil, err
 	}
 	within := vector.Area{Keep: func(row int32) bool {
-		other := m.place(o, row)
-		return row != p && !other.Closed && !o.closed[row] && (area == nil || area.Contains(other.Lat, other.Lng))
+		return row != p && !m.place(o, row).Closed && !o.closed[row]
 	}}
-	hits, err := m.alike.Search(m.alike.Vector(p), r.K, within)
+	if area != nil { // the catalog may have moved places since their vectors were kept
+		within.Rows = o.moved(m.near.Within(area), func(c store.POI) bool { return area.Contains(c.Lat, c.Lng) })
+	}
+	own, err := m.alike.Vectors(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	hits, err := m.alike.Search(ctx, own[0], r.K, within)
 	if err != nil {
 		return nil, err
 	}
@@ -86,15 +93,23 @@ func (d *Desk) Embed(ctx context.Context, r api.EmbedRequest) (*api.EmbedRespons
 			return nil, err
 		}
 	}
+	if len(r.POIs) == 0 {
+		return out, nil
+	}
+	rows := make([]int32, len(r.POIs))
 	for i, id := range r.POIs {
-		p, ok := m.p.Lookup(id)
-		if !ok {
+		var ok bool
+		if rows[i], ok = m.p.Lookup(id); !ok {
 			return nil, bad("pois["+strconv.Itoa(i)+"]", id, "is no POI of model %s", m.p.Version)
 		}
-		if out.POIs == nil {
-			out.POIs = make(map[string][]float32, len(r.POIs))
-		}
-		out.POIs[id] = slices.Clone(m.alike.Vector(p))
+	}
+	vectors, err := m.alike.Vectors(ctx, rows...)
+	if err != nil {
+		return nil, err
+	}
+	out.POIs = make(map[string][]float32, len(rows))
+	for i, id := range r.POIs {
+		out.POIs[id] = slices.Clone(vectors[i])
 	}
 	return out, nil
 }

@@ -2,21 +2,12 @@ package vector
 
 import (
 	"cmp"
+	"context"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/whereto/whereto/geo"
 	"github.com/whereto/whereto/poi"
-)
-
-// Measure is how a query and a row compare; more is nearer.
-type Measure uint8
-
-// Measures.
-const (
-	Inner  Measure = iota // inner product
-	Cosine                // cosine of the angle, -1 to 1
 )
 
 // DefaultBlockKM is the edge of the blocks an Index sorts its rows by.
@@ -28,8 +19,31 @@ type IndexOptions struct {
 	BlockKM float64 // edge of a block in km; 0: DefaultBlockKM
 }
 
-// Index finds the nearest rows of a Set. It holds its own copy of the vectors and
-// never changes, so any number of goroutines may search it.
+// For checks that a set can be searched by these settings, and fills in what they leave
+// out. Under Cosine a row of zeros has no direction and is refused.
+func (o IndexOptions) For(s *Set) (IndexOptions, error) {
+	if err := s.Validate(); err != nil {
+		return o, fmt.Errorf("index: %w", err)
+	}
+	if o.BlockKM == 0 {
+		o.BlockKM = DefaultBlockKM
+	}
+	if err := (geo.Grid{SizeKM: o.BlockKM}).Validate(); err != nil {
+		return o, fmt.Errorf("index: %w: %w", poi.ErrBadInput, err)
+	}
+	if o.Measure > Cosine {
+		return o, fmt.Errorf("index: %w: measure %d", poi.ErrBadInput, o.Measure)
+	}
+	for row := range s.IDs {
+		if o.Measure == Cosine && !slices.ContainsFunc(s.Row(row), func(x float32) bool { return x != 0 }) {
+			return o, fmt.Errorf("index: %w: row %d (%s) is all zeros and has no direction; leave it out or search by inner product", poi.ErrBadInput, row, s.IDs[row])
+		}
+	}
+	return o, nil
+}
+
+// Index is the Searcher of this process: it holds its own copy of the vectors in memory
+// and never changes, so any number of goroutines may search it. Closing it does nothing.
 //
 // Axes: a slot is a position in the index's order (by block, then by row), a row
 // one in the Set's.
@@ -47,29 +61,13 @@ type Index struct {
 	starts  []int32       // first slot of each block, and the number of slots
 }
 
-// Hit is one answer of a search.
-type Hit struct {
-	Row   int32   `json:"row"` // position in the Set
-	ID    string  `json:"id"`
-	Score float32 `json:"score"`
-}
-
-// NewIndex builds an index; the set may be dropped afterwards. Under Cosine a row
-// of zeros has no direction and is refused.
+// NewIndex builds an index; the set may be dropped afterwards.
 func NewIndex(s *Set, opt IndexOptions) (*Index, error) {
-	if err := s.Validate(); err != nil {
-		return nil, fmt.Errorf("index: %w", err)
-	}
-	if opt.BlockKM == 0 {
-		opt.BlockKM = DefaultBlockKM
+	opt, err := opt.For(s)
+	if err != nil {
+		return nil, err
 	}
 	ix := &Index{dim: s.Dim, measure: opt.Measure, grid: geo.Grid{SizeKM: opt.BlockKM}, ids: slices.Clone(s.IDs)}
-	if err := ix.grid.Validate(); err != nil {
-		return nil, fmt.Errorf("index: %w: %w", poi.ErrBadInput, err)
-	}
-	if opt.Measure > Cosine {
-		return nil, fmt.Errorf("index: %w: measure %d", poi.ErrBadInput, opt.Measure)
-	}
 	ix.order(s)
 	ix.slots = make([]int32, len(ix.rows))
 	for slot, row := range ix.rows {
@@ -77,11 +75,7 @@ func NewIndex(s *Set, opt IndexOptions) (*Index, error) {
 	}
 	ix.data = make([]float32, len(s.Data))
 	for slot, row := range ix.rows {
-		dst := ix.data[slot*ix.dim : (slot+1)*ix.dim]
-		copy(dst, s.Row(int(row)))
-		if opt.Measure == Cosine && !normalise(dst) {
-			return nil, fmt.Errorf("index: %w: row %d (%s) is all zeros and has no direction; leave it out or search by inner product", poi.ErrBadInput, row, s.IDs[row])
-		}
+		opt.Measure.Fit(ix.data[slot*ix.dim:(slot+1)*ix.dim], s.Row(int(row)))
 	}
 	return ix, nil
 }
@@ -113,68 +107,57 @@ func (ix *Index) order(s *Set) {
 	ix.starts = append(ix.starts, int32(n))
 }
 
-// normalise scales v to length one in float64; false if it is all zeros.
-func normalise(v []float32) bool {
-	var sum float64
-	for _, x := range v {
-		sum += float64(x) * float64(x)
-	}
-	if sum == 0 {
-		return false
-	}
-	scale := 1 / math.Sqrt(sum)
-	for i, x := range v {
-		v[i] = float32(float64(x) * scale)
-	}
-	return true
-}
-
 // Len returns the number of rows.
 func (ix *Index) Len() int { return len(ix.rows) }
 
 // Dim returns the length of a vector.
 func (ix *Index) Dim() int { return ix.dim }
 
-// Vector returns the vector of a row as the index has it: of length one under Cosine.
-// The caller must not change it.
-func (ix *Index) Vector(row int32) []float32 {
-	at := int(ix.slots[row]) * ix.dim
-	return ix.data[at : at+ix.dim : at+ix.dim]
+// Vectors returns the vectors of rows. The caller must not change them.
+func (ix *Index) Vectors(ctx context.Context, rows ...int32) ([][]float32, error) {
+	if err := CheckRows(rows, ix.Len()); err != nil {
+		return nil, err
+	}
+	out := make([][]float32, len(rows))
+	for i, row := range rows {
+		at := int(ix.slots[row]) * ix.dim
+		out[i] = ix.data[at : at+ix.dim : at+ix.dim]
+	}
+	return out, ended(ctx)
 }
+
+// Close does nothing.
+func (ix *Index) Close() error { return nil }
 
 // Grid returns the grid whose keys Area.Blocks takes.
 func (ix *Index) Grid() geo.Grid { return ix.grid }
 
-// Search returns the k rows of the area with the highest scores, best first, equal
-// ones by row; fewer where the area holds fewer. It reads every vector of the
-// blocks that the area touches. Scores are float32 sums in an order that depends
-// on nothing but the dimension.
-func (ix *Index) Search(query []float32, k int, within Area) ([]Hit, error) {
-	if len(query) != ix.dim || k < 1 {
-		return nil, fmt.Errorf("search: %w: a query of %d numbers for k=%d, want %d numbers and a k of at least 1", poi.ErrBadInput, len(query), k, ix.dim)
+// patience is how many rows are read between two looks at the context.
+const patience = 1 << 14
+
+// Search returns the best rows of the area. It reads every vector of the blocks that the
+// area touches. Scores are float32 sums in an order that depends on nothing but the
+// dimension.
+func (ix *Index) Search(ctx context.Context, query []float32, k int, within Area) ([]Hit, error) {
+	query, err := ix.measure.Query(query, ix.dim, k)
+	if err != nil {
+		return nil, err
 	}
-	if err := checkVector(query); err != nil {
-		return nil, fmt.Errorf("search: query: %w", err)
-	}
-	if ix.measure == Cosine {
-		query = slices.Clone(query)
-		if !normalise(query) {
-			return nil, fmt.Errorf("search: %w: the query is all zeros and has no direction", poi.ErrBadInput)
-		}
-	}
-	g, err := ix.prepare(&within)
+	f, err := within.Filter(ix.grid, ix.Len(), ix.lat != nil)
 	if err != nil {
 		return nil, fmt.Errorf("search: %w", err)
 	}
 	best := heap{hits: make([]Hit, 0, min(k, len(ix.rows))), k: min(k, len(ix.rows))}
-	for _, sp := range ix.spans(&within, g) {
-		for slot := sp.from; slot < sp.to; slot++ {
-			score := dot(query, ix.data[slot*ix.dim:(slot+1)*ix.dim])
-			// The cheap test first: few rows ever beat the k-th best.
-			if h := (Hit{Row: ix.rows[slot], Score: score}); best.wants(h) && ix.holds(g, slot) {
-				best.push(h)
+	for _, sp := range ix.spans(f) {
+		for from := sp.from; from < sp.to; from += patience {
+			if err := ended(ctx); err != nil {
+				return nil, err
 			}
+			ix.scan(query, f, span{from, min(sp.to, from+patience)}, &best)
 		}
+	}
+	if err := ended(ctx); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(best.hits, func(a, b Hit) int {
 		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Row, b.Row))
@@ -183,6 +166,31 @@ func (ix *Index) Search(query []float32, k int, within Area) ([]Hit, error) {
 		best.hits[i].ID = ix.ids[best.hits[i].Row]
 	}
 	return best.hits, nil
+}
+
+// scan lets the rows of a span into the best.
+func (ix *Index) scan(query []float32, f *Filter, sp span, best *heap) {
+	for slot := sp.from; slot < sp.to; slot++ {
+		score := dot(query, ix.data[slot*ix.dim:(slot+1)*ix.dim])
+		// The cheap test first: few rows ever beat the k-th best.
+		if h := (Hit{Row: ix.rows[slot], Score: score}); best.wants(h) {
+			var lat, lng float64
+			if ix.lat != nil {
+				lat, lng = ix.lat[slot], ix.lng[slot]
+			}
+			if f.Holds(h.Row, lat, lng) {
+				best.push(h)
+			}
+		}
+	}
+}
+
+// ended returns the error of a context that has ended.
+func ended(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("search: %w", context.Cause(ctx))
+	}
+	return nil
 }
 
 // dot sums eight products at a time in eight chains, which the processor runs side

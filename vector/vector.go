@@ -4,12 +4,13 @@
 // the POI tower runs offline and its vectors are looked up online).
 //
 // Words: a Set is vectors of one length with the ids of what they stand for; a
-// row is one of them. An Index is a Set prepared for search: its rows lie in
-// memory by block of a grid, so that a search of one neighbourhood reads only
-// that neighbourhood. An Area says where and what a search may answer with.
+// row is one of them. A Searcher is a Set prepared for search, wherever it is kept;
+// an Index is the one of this process, whose rows lie in memory by block of a grid, so
+// that a search of one neighbourhood reads only that neighbourhood. An Area says where
+// and what a search may answer with.
 //
-// Promised: a search is exact, no row inside the area is missed; equal scores go
-// by row; the answer does not depend on the size of the blocks. A file appears
+// Promised of every Searcher: a search is exact, no row inside the area is missed; equal
+// scores go by row; the answer does not depend on the size of the blocks. A file appears
 // whole or not at all, and the same Set always gives the same bytes.
 //
 // Values outside their documented range, and damaged files, give an error that

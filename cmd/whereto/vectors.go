@@ -171,7 +171,7 @@ func newVectorsSearchCmd() *cobra.Command {
 			if near {
 				area.Circle = &vector.Circle{Lat: at.lat, Lng: at.lng, Metres: at.km * 1000}
 			}
-			hits, err := searchVectors(args[0], user, place, k, area)
+			hits, err := searchVectors(cmd.Context(), args[0], user, place, k, area)
 			if err != nil {
 				return err
 			}
@@ -198,7 +198,7 @@ func newVectorsSearchCmd() *cobra.Command {
 }
 
 // searchVectors loads the sets that a search needs and asks.
-func searchVectors(dir, user, place string, k int, area vector.Area) ([]vector.Hit, error) {
+func searchVectors(ctx context.Context, dir, user, place string, k int, area vector.Area) ([]vector.Hit, error) {
 	places, err := vector.Load(filepath.Join(dir, placeVectors+vector.ExtParquet))
 	if err != nil {
 		return nil, err
@@ -229,5 +229,5 @@ func searchVectors(dir, user, place string, k int, area vector.Area) ([]vector.H
 	if err != nil {
 		return nil, err
 	}
-	return ix.Search(from.Row(row), k, area)
+	return ix.Search(ctx, from.Row(row), k, area)
 }
