@@ -1,0 +1,88 @@
+//go:build cgo
+
+package engine
+
+/*
+#cgo CFLAGS: -D_GNU_SOURCE
+#cgo LDFLAGS: -ldl
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+// ONNX Runtime's C interface is a table of functions. Its order never changes: new
+// functions are added at the end. Numbers are positions in the table.
+enum { CREATE_SESSION_OPTIONS = 10, ADD_SESSION_CONFIG_ENTRY = 130 };
+typedef struct { void **(*table)(uint32_t version); const char *(*version)(void); } api_base;
+typedef void *(*create_options)(void **out);
+typedef void *(*add_entry)(void *options, const char *key, const char *value);
+
+static create_options create;
+static add_entry add;
+static atomic_long made;
+
+static void *create_quiet(void **out) {
+	void *status = create(out);
+	if (status != NULL) return status;
+	atomic_fetch_add(&made, 1);
+	return add(*out, "session.intra_op.allow_spinning", "0");
+}
+
+static long made_quiet(void) { return atomic_load(&made); }
+
+// let_sleep returns NULL, or why it could not be done.
+static const char *let_sleep(const char *path) {
+	if (create != NULL) return NULL;
+	void *lib = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+	if (lib == NULL) return NULL; // not loaded
+	api_base *(*base)(void) = (api_base *(*)(void))dlsym(lib, "OrtGetApiBase");
+	void **table = base == NULL ? NULL : base()->table(17);
+	if (table == NULL) return "the library has no table of version 17";
+	Dl_info whole, one;
+	for (int i = 0; i < 2; i++) { // both positions hold functions of the library itself
+		int at = i == 0 ? CREATE_SESSION_OPTIONS : ADD_SESSION_CONFIG_ENTRY;
+		if (!dladdr((void *)base, &whole) || !dladdr(table[at], &one) || whole.dli_fbase != one.dli_fbase)
+			return "the table is not as expected";
+	}
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *from = (void *)((uintptr_t)&table[CREATE_SESSION_OPTIONS] & ~(page - 1));
+	if (mprotect(from, page, PROT_READ | PROT_WRITE) != 0) return "the table cannot be written to";
+	create = (create_options)table[CREATE_SESSION_OPTIONS];
+	add = (add_entry)table[ADD_SESSION_CONFIG_ENTRY];
+	table[CREATE_SESSION_OPTIONS] = (void *)create_quiet;
+	mprotect(from, page, PROT_READ); // not vital
+	return NULL;
+}
+*/
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// Yield lets the worker threads of ONNX Runtime sleep while they have nothing to do,
+// those of every graph compiled from now on. By default they spin for work between
+// operations: right for training, but on a few cores it takes one away from a server
+// that answers beside (docs/BENCHMARKS.md, Serving). The backend has no setting for it,
+// so one function of the library's table is replaced by ours, which calls it and adds
+// the setting; nothing is changed unless the table is as expected. Call it after Open;
+// it does nothing if another engine is open.
+func Yield() error {
+	lib, err := Library()
+	if err != nil {
+		return nil // then it is not open either
+	}
+	path := C.CString(lib.Path)
+	defer C.free(unsafe.Pointer(path))
+	if why := C.let_sleep(path); why != nil {
+		return fmt.Errorf("let idle threads of %s sleep: %s", lib.Path, C.GoString(why))
+	}
+	return nil
+}
+
+// quieted counts the sessions that were made so.
+func quieted() int { return int(C.made_quiet()) }

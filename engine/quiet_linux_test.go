@@ -1,0 +1,34 @@
+//go:build cgo
+
+package engine
+
+import (
+	"testing"
+
+	"github.com/gomlx/gomlx/core/graph"
+)
+
+// A graph compiled after Yield runs in a session of the quiet kind and still computes.
+func TestYield(t *testing.T) {
+	backend, _, err := Open(ONNX)
+	if err != nil {
+		t.Skipf("no ONNX Runtime here: %v", err)
+	}
+	defer backend.Finalize()
+	for range 2 { // twice is as good as once
+		if err := Yield(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := quieted()
+	out, err := graph.ExecOnce(backend, func(x *graph.Node) *graph.Node { return graph.MulScalar(x, 2) }, []float32{1, 2, 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := out.Value().([]float32); got[0] != 2 || got[2] != 6 {
+		t.Errorf("twice 1, 2, 3 is %v", got)
+	}
+	if quieted() == before {
+		t.Error("the session was made without the setting")
+	}
+}
