@@ -99,7 +99,7 @@ func shared(t testing.TB, kind string) *Server {
 	return s
 }
 
-// OwnServer starts a server, "postgres" or "redis", that this test alone uses and may
+// OwnServer starts a server, "postgres", "redis" or "pgvector", that this test alone uses and may
 // kill. It ends with the test.
 func OwnServer(t testing.TB, kind string) *Server {
 	t.Helper()
@@ -125,11 +125,18 @@ func lacking(t testing.TB, kind string, err error) {
 }
 
 func newServer(kind string) (*Server, error) {
-	program := map[string]string{"postgres": "postgres", "redis": "redis-server"}[kind]
-	if program == "" {
-		return nil, fmt.Errorf("there is no service %q; choose postgres or redis", kind)
+	var bin, library string
+	var err error
+	switch kind {
+	case "postgres":
+		bin, library, err = findProgram(kind, "postgres")
+	case "redis":
+		bin, library, err = findProgram(kind, "redis-server")
+	case "pgvector":
+		bin, library, err = findPgvector()
+	default:
+		err = fmt.Errorf("there is no service %q; choose postgres, redis or pgvector", kind)
 	}
-	bin, library, err := findProgram(kind, program)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +145,7 @@ func newServer(kind string) (*Server, error) {
 		return nil, err
 	}
 	switch kind {
-	case "postgres":
+	case "postgres", "pgvector":
 		err = s.asPostgres(bin)
 	case "redis":
 		s.asRedis(bin)

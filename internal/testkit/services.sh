@@ -1,9 +1,11 @@
 #!/bin/sh
 # Finds PostgreSQL and Redis servers for the tests of the store, or unpacks Debian's
 # packages of them into a cache folder, with what they need and this machine lacks.
-# Nothing is installed and nothing is started. Says nothing when there is nothing to do.
+# A PostgreSQL with pgvector, for the tests of vectors, comes from a Python wheel, because
+# few releases of Debian have that package. Nothing is installed and nothing is started.
+# Says nothing when there is nothing to do.
 #
-#   services.sh          fetch what is missing; fails if something is still missing
+#   services.sh          fetch what is missing; fails if PostgreSQL or Redis still is
 #   services.sh folder   print the cache folder
 set -eu
 
@@ -55,7 +57,35 @@ fetch() {
 	trap - EXIT
 }
 
+# has_pgvector: does a PostgreSQL here have the extension?
+has_pgvector() {
+	for found in /usr/share/postgresql/*/extension/vector.control "$folder"/postgres/usr/share/postgresql/*/extension/vector.control \
+		"$folder"/pgvector/pgserver/pginstall/share/postgresql/extension/vector.control; do
+		[ -f "$found" ] && return 0
+	done
+	return 1
+}
+
+# fetch_pgvector: unpacks the wheel, whole or not at all. The Python version only chooses
+# which wheel; nothing in it is run by Python.
+fetch_pgvector() {
+	python3 -m pip --version >/dev/null 2>&1 || return 1
+	echo "services.sh: fetching PostgreSQL with pgvector for the tests into $folder" >&2
+	mkdir -p "$folder" || return 1
+	work=$(mktemp -d "$folder/.fetch-XXXXXX") || return 1
+	if python3 -m pip download --no-deps --only-binary=:all: --python-version 3.11 -d "$work" pgserver==0.1.4 >"$folder/pgvector.log" 2>&1 &&
+		python3 -m zipfile -e "$work"/pgserver-*.whl "$work/root" >>"$folder/pgvector.log" 2>&1; then
+		rm -rf "$work"/root/pgserver/pginstall/include "${folder:?}/pgvector"
+		chmod -R a+rX "$work/root" && chmod a+x "$work"/root/pgserver/pginstall/bin/* && mv "$work/root" "$folder/pgvector"
+	fi
+	rm -rf "$work"
+	has_pgvector && return 0
+	echo "services.sh: it could not be fetched; $folder/pgvector.log says why" >&2
+	return 1
+}
+
 missing=0
 has postgres initdb || fetch postgres postgresql || missing=1
 has redis redis-server || fetch redis redis-server || missing=1
+has_pgvector || fetch_pgvector || true # its tests are skipped then
 exit $missing

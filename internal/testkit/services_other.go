@@ -13,6 +13,9 @@ func Postgres(t testing.TB) string { t.Helper(); OwnServer(t, "postgres"); retur
 // Redis skips the test.
 func Redis(t testing.TB) string { t.Helper(); OwnServer(t, "redis"); return "" }
 
+// Pgvector skips the test.
+func Pgvector(t testing.TB) string { t.Helper(); OwnServer(t, "pgvector"); return "" }
+
 // OwnServer skips the test.
 func OwnServer(t testing.TB, kind string) *Server {
 	t.Helper()

@@ -29,8 +29,9 @@ func ask(address string) error {
 }
 
 func TestServersStartStopAndShare(t *testing.T) {
-	for kind, shared := range map[string]func(testing.TB) string{"postgres": testkit.Postgres, "redis": testkit.Redis} {
+	for kind, shared := range map[string]func(testing.TB) string{"postgres": testkit.Postgres, "redis": testkit.Redis, "pgvector": testkit.Pgvector} {
 		t.Run(kind, func(t *testing.T) {
+			t.Setenv("WHERETO_TEST_PGVECTOR", "") // a server of ours is tried
 			a, b := shared(t), shared(t)
 			ua, errA := url.Parse(a)
 			ub, errB := url.Parse(b)
@@ -43,7 +44,7 @@ func TestServersStartStopAndShare(t *testing.T) {
 			var own string
 			t.Run("own", func(t *testing.T) {
 				server := testkit.OwnServer(t, kind)
-				own = map[string]func() string{"postgres": server.PostgresSchema, "redis": server.RedisPrefix}[kind]()
+				own = map[string]func() string{"postgres": server.PostgresSchema, "redis": server.RedisPrefix, "pgvector": server.PostgresSchema}[kind]()
 				if err := ask(own); err != nil {
 					t.Errorf("its own server: %v", err)
 				}
