@@ -11,6 +11,7 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/whereto/whereto/engine"
 )
@@ -141,10 +142,7 @@ func newRootCmd(stdout, stderr io.Writer) *cobra.Command {
 	root.SetErr(stderr)
 	root.SetVersionTemplate("whereto {{.Version}}\n")
 	root.SetFlagErrorFunc(asUsage)
-	f := root.PersistentFlags()
-	f.Var(&enum{"auto", engine.Names()}, "backend", "compute engine: "+strings.Join(engine.Names(), ", "))
-	f.Var(&enum{"auto", progressModes}, "progress", "how to show progress: "+strings.Join(progressModes, ", "))
-	f.BoolP("verbose", "v", false, "say more on standard error")
+	bindGlobals(root.PersistentFlags())
 	for name, values := range map[string][]string{"backend": engine.Names(), "progress": progressModes} {
 		complete := cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
 		if err := root.RegisterFlagCompletionFunc(name, complete); err != nil {
@@ -160,6 +158,13 @@ func newRootCmd(stdout, stderr io.Writer) *cobra.Command {
 		markUsage(c)
 	}
 	return root
+}
+
+// bindGlobals adds the flags that every command has.
+func bindGlobals(f *pflag.FlagSet) {
+	f.Var(&enum{"auto", engine.Names()}, "backend", "compute engine: "+strings.Join(engine.Names(), ", "))
+	f.Var(&enum{"auto", progressModes}, "progress", "how to show progress: "+strings.Join(progressModes, ", "))
+	f.BoolP("verbose", "v", false, "say more on standard error")
 }
 
 // markUsage makes wrong arguments and missing flags of c and the commands below

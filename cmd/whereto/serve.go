@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/whereto/whereto/bundle"
 	"github.com/whereto/whereto/desk"
+	"github.com/whereto/whereto/engine"
 	"github.com/whereto/whereto/guard"
 	"github.com/whereto/whereto/poi"
 	"github.com/whereto/whereto/recommend"
@@ -27,9 +27,6 @@ import (
 )
 
 var _ = register(newServeCmd)
-
-// envPrefix stands before the names of flags in the environment.
-const envPrefix = "WHERETO_"
 
 // serving is what the flags of `whereto serve` say.
 type serving struct {
@@ -48,23 +45,37 @@ type serving struct {
 	hot           int
 	ttl           time.Duration
 	empty         bool
+	config        string
+
+	flags *pflag.FlagSet        // what the settings above are bound to
+	given map[string]setting    // flags of the command line
+	from  map[string]provenance // where each setting in force comes from; no entry: its default
+}
+
+// newServing has the defaults of what flags alone do not say.
+func newServing() *serving {
+	return &serving{limits: serve.DefaultLimits(), live: recommend.DefaultLive(), log: telemetry.LogOptions{Var: new(slog.LevelVar)}}
 }
 
 // newServeCmd returns `whereto serve`: the HTTP service and its map.
 func newServeCmd() *cobra.Command {
-	s := serving{limits: serve.DefaultLimits(), live: recommend.DefaultLive()}
+	s := newServing()
 	cmd := &cobra.Command{
-		Use:   "serve (RUN | BUNDLE | --models SHELF)...",
+		Use:   "serve [RUN | BUNDLE]... [--models SHELF]",
 		Short: "Answer over HTTP, with a map to look at",
 		Long: "Answer over HTTP, with a map at /map/, documentation at /docs and metrics on the\n" +
-			"admin address. Several runs or bundles may be given: the first answers, the others\n" +
-			"can be loaded, tried in the shadow and activated. An empty store is filled with the\n" +
-			"people and places of the model's data at the first start.\n\n" +
-			"Every flag can be set in the environment: --drain-delay is WHERETO_DRAIN_DELAY.\n" +
-			"Keys may also stand in WHERETO_API_KEYS (id:hash:role, several by commas) and in the\n" +
-			"store. Without keys the service listens on loopback only. SIGTERM and SIGINT drain it; a second\n" +
-			"one ends it at once.",
+			"admin address. The current version of a shelf answers, else the first run or bundle\n" +
+			"given; the others can be loaded, tried in the shadow and activated. An empty store is\n" +
+			"filled with the people and places of the model's data at the first start.\n\n" +
+			"Every flag can also be set in the environment (--drain-delay is WHERETO_DRAIN_DELAY)\n" +
+			"and in the file of --config (drain-delay: 5s). A flag wins over the environment, the\n" +
+			"environment over the file; `whereto config print` shows what holds, and from where.\n\n" +
+			"Keys stand in the file of --keys, in " + keysVariable + " (id:hash:role, several by\n" +
+			"commas) or in the store. Without keys the service listens on loopback only, and the\n" +
+			"admin address without " + tokenVariable + ". SIGTERM and SIGINT drain the service, a\n" +
+			"second one ends it at once; SIGHUP reads keys, --log-level, --rate and --burst anew.",
 		Example: "  whereto serve runs/nyc-s1\n" +
+			"  whereto serve --config serve.yaml\n" +
 			"  whereto serve --models models --keys keys.jsonl --listen 0.0.0.0:8080 --store postgres://whereto@db/whereto",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && s.models == "" {
@@ -74,71 +85,62 @@ func newServeCmd() *cobra.Command {
 		},
 	}
 	s.bind(cmd.Flags())
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) }
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return s.settle(cmd) }
 	return cmd
 }
 
+// bind names the settings. Where a usage holds a word in back-quotes, help shows it as
+// the value.
 func (s *serving) bind(f *pflag.FlagSet) {
-	f.StringVar(&s.listen, "listen", "127.0.0.1:8080", "address of the service")
-	f.StringVar(&s.admin, "admin-listen", "127.0.0.1:9090", "address of metrics, profiles and reload; empty: none")
-	f.StringVar(&s.store, "store", "sqlite:whereto.db", "where state is kept: sqlite:PATH, postgres://... or redis://...")
+	f.StringVar(&s.config, "config", "", "`FILE` of settings in YAML; see whereto config")
+	f.StringVar(&s.listen, "listen", "127.0.0.1:8080", "`HOST:PORT` of the service")
+	f.StringVar(&s.admin, "admin-listen", "127.0.0.1:9090", "`HOST:PORT` of metrics, profiles and reload; empty: none")
+	f.StringVar(&s.store, "store", "sqlite:whereto.db", "`ADDRESS` where state is kept: sqlite:PATH, postgres://... or redis://...")
 	f.BoolVar(&s.empty, "no-import", false, "leave an empty store empty rather than fill it with the model's data")
-	f.StringVar(&s.keys, "keys", "", "file of API keys (see `whereto keys new`)")
-	f.StringVar(&s.models, "models", "", "shelf of bundles (see `whereto models`)")
-	f.StringSliceVar(&s.trust, "trust", nil, "public key file: load only bundles that one of these signed")
-	f.StringSliceVar(&s.data, "data", nil, "where the data of the given runs is now, if it has moved")
-	f.StringVar(&s.rank, "rank-run", "", "run of `finetune rank` from the given run: /v1/rank answers with click probabilities")
-	f.StringVar(&s.embed, "embed-run", "", "run of `finetune embed` from the given run: people have vectors, places are alike by theirs")
-	f.StringVar(&s.web.Basemap, "basemap", "", "PMTiles file drawn below the places of the map")
-	f.StringSliceVar(&s.origins, "origin", nil, "origin of pages elsewhere whose scripts may ask, such as https://maps.example")
-	f.StringVar(&s.log.Format, "log-format", "json", "json or text")
-	f.StringVar(&s.log.Level, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&s.keys, "keys", "", "`FILE` of API keys, as made by whereto keys new")
+	f.StringVar(&s.models, "models", "", "`SHELF`, a folder of bundles, as made by whereto models pack")
+	f.StringSliceVar(&s.trust, "trust", nil, "public key `FILE`, repeat for more: load only bundles that one of these signed")
+	f.StringSliceVar(&s.data, "data", nil, "`FILE` or folder where the data of the given runs is now, if it has moved")
+	f.StringVar(&s.rank, "rank-run", "", "`RUN` of whereto finetune rank from the given run: /v1/rank answers with click probabilities")
+	f.StringVar(&s.embed, "embed-run", "", "`RUN` of whereto finetune embed from the given run: people have vectors, places are alike by theirs")
+	f.StringVar(&s.web.Basemap, "basemap", "", "PMTiles `FILE` drawn below the places of the map")
+	f.StringSliceVar(&s.origins, "origin", nil, "`ORIGIN` of pages elsewhere whose scripts may ask, such as https://maps.example; repeat for more")
+	f.StringVar(&s.log.Format, "log-format", "json", "`FORMAT` of the log: json or text")
+	f.StringVar(&s.log.Level, "log-level", "info", "least `LEVEL` that is logged: debug, info, warn or error")
 	f.BoolVar(&s.log.Personal, "log-personal", false, "log user ids and positions as they are rather than as short hashes")
-	f.StringVar(&s.otlp, "otlp-endpoint", "", "collector of traces, such as http://127.0.0.1:4318; also OTEL_EXPORTER_OTLP_ENDPOINT")
-	f.DurationVar(&s.limits.DrainDelay, "drain-delay", s.limits.DrainDelay, "from not ready to not accepting, when told to stop")
-	f.DurationVar(&s.limits.ShutdownTimeout, "shutdown-timeout", s.limits.ShutdownTimeout, "for the requests under way after that")
+	f.StringVar(&s.otlp, "otlp-endpoint", "", "`URL` of a collector of traces, such as http://127.0.0.1:4318; also OTEL_EXPORTER_OTLP_ENDPOINT")
+	f.DurationVar(&s.limits.DrainDelay, "drain-delay", s.limits.DrainDelay, "how long it still accepts requests once it was told to stop and is not ready any more")
+	f.DurationVar(&s.limits.ShutdownTimeout, "shutdown-timeout", s.limits.ShutdownTimeout, "how long requests under way may take after --drain-delay")
 	f.Float64Var(&s.limits.Rate, "rate", s.limits.Rate, "requests a second of one key; 0: no limit")
 	f.IntVar(&s.limits.Burst, "burst", s.limits.Burst, "requests of one key at once, with --rate")
-	f.IntVar(&s.limits.Running, "running", s.limits.Running, "questions at once")
-	f.IntVar(&s.limits.Queue, "queue", s.limits.Queue, "questions that wait")
-	f.DurationVar(&s.limits.Timeout, "timeout", s.limits.Timeout, "of an answer")
+	f.IntVar(&s.limits.Running, "running", s.limits.Running, "questions that are worked on at once")
+	f.IntVar(&s.limits.Queue, "queue", s.limits.Queue, "questions that wait for one of --running to end; more are turned away")
+	f.DurationVar(&s.limits.Timeout, "timeout", s.limits.Timeout, "how long an answer may take")
 	f.IntVar(&s.live.Batch, "batch", s.live.Batch, "questions that run through the network together at most")
-	f.IntVar(&s.live.Align, "align", s.live.Align, "windows begin at multiples of so many actions, so that kept pasts can grow; 1 slides")
-	f.IntVar(&s.pastMB, "past-mb", int(s.live.PastBytes>>20), "memory for what pasts left in the network, MB a model")
-	f.IntVar(&s.hot, "hot-actions", desk.DefaultHotActions, "actions of people kept in memory")
-	f.DurationVar(&s.ttl, "state-ttl", 0, "after how long a past in memory is read again: set it where several replicas share a store")
-}
-
-// fromEnvironment sets the flags that the command line left out from the environment.
-func fromEnvironment(cmd *cobra.Command) (err error) {
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		if value, ok := os.LookupEnv(name); ok && !f.Changed && err == nil {
-			if bad := cmd.Flags().Set(f.Name, value); bad != nil {
-				err = usageError(cmd, "%s: %w", name, bad)
-			}
-		}
-	})
-	return err
+	f.IntVar(&s.live.Align, "align", s.live.Align, "a past begins at a multiple of so many actions, so that a kept one can grow; 1: it slides with every action")
+	f.IntVar(&s.pastMB, "past-mb", int(s.live.PastBytes>>20), "megabytes, for each model, to keep what pasts left in the network")
+	f.IntVar(&s.hot, "hot-actions", desk.DefaultHotActions, "people's actions that are kept in memory")
+	f.DurationVar(&s.ttl, "state-ttl", 0, "after how long a past in memory is read from the store again; set it where several replicas share one; 0: never")
+	bindFiles(f)
 }
 
 // run starts everything in turn and stops it in reverse.
 func (s *serving) run(cmd *cobra.Command, args []string) (err error) {
 	ctx := cmd.Context()
-	s.log.Var = new(slog.LevelVar)
-	log, err := telemetry.NewLogger(cmd.ErrOrStderr(), s.log)
-	if err != nil {
-		return asUsage(cmd, err)
+	again := newReloader(s)
+	if err := s.readAddresses(); err != nil {
+		return err
 	}
-	metrics, err := telemetry.NewMetrics(version(), serve.RouteNames())
+	log, metrics, tracing, err := s.instruments(cmd)
 	if err != nil {
 		return err
 	}
-	tracing, err := telemetry.OpenTracing(version(), s.otlp, log)
-	if err != nil {
-		return asUsage(cmd, err)
-	}
 	defer func() { err = errors.Join(err, tracing.Close(context.WithoutCancel(ctx))) }()
+	// A run that is not there must be found out before a store is made for it.
+	lib := &library{folders: map[string]string{}, data: s.data, stages: [2]string{s.rank, s.embed}}
+	if err := s.fill(ctx, lib, args); err != nil {
+		return err
+	}
 	home, err := storeopen.Open(ctx, s.store)
 	if err != nil {
 		return err
@@ -153,13 +155,13 @@ func (s *serving) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	defer backend.Finalize()
+	if err := engine.Yield(); err != nil {
+		log.Warn("the engine takes a core from the service", "error", err)
+	}
 	s.live.PastBytes = int64(s.pastMB) << 20
 	watch := newWatch(metrics)
 	s.live.Observe, s.live.Ran = watch.stage, metrics.Batched
-	lib := &library{backend: backend, folders: map[string]string{}, data: s.data, stages: [2]string{s.rank, s.embed}, tune: tuneOptions(cmd, backend), live: s.live}
-	if err := s.fill(ctx, lib, args); err != nil {
-		return err
-	}
+	lib.backend, lib.tune, lib.live = backend, tuneOptions(cmd, backend), s.live
 	if !s.empty {
 		lib.opened = s.importer(ctx, cmd, home, &err)
 	}
@@ -174,12 +176,37 @@ func (s *serving) run(cmd *cobra.Command, args []string) (err error) {
 		err = errors.Join(err, d.Close(end))
 	}()
 	watch.models = d.ModelStats
-	server, err := serve.New(serve.Options{Desk: d, Keys: keys, Address: s.listen, Limits: s.limits, Metrics: metrics, Tracing: tracing, Log: log, Level: s.log.Var,
-		Web: s.web, Origins: s.origins, Version: version(), AdminToken: os.Getenv(envPrefix + "ADMIN_TOKEN")})
+	server, err := s.server(serve.Options{Desk: d, Keys: keys, Metrics: metrics, Tracing: tracing, Log: log}, again)
 	if err != nil {
 		return err
 	}
 	return s.answer(ctx, cmd, server, d, lib, watch)
+}
+
+// instruments opens what shows the service at work.
+func (s *serving) instruments(cmd *cobra.Command) (*slog.Logger, *telemetry.Metrics, *telemetry.Tracing, error) {
+	log, err := telemetry.NewLogger(cmd.ErrOrStderr(), s.log)
+	if err != nil {
+		return nil, nil, nil, asUsage(cmd, err)
+	}
+	metrics, err := telemetry.NewMetrics(version(), serve.RouteNames())
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	tracing, err := telemetry.OpenTracing(version(), s.otlp, log)
+	return log, metrics, tracing, asUsage(cmd, err)
+}
+
+// server makes the HTTP side of its parts.
+func (s *serving) server(o serve.Options, again *reloader) (*serve.Server, error) {
+	o.Address, o.Limits, o.Web, o.Origins = s.listen, s.limits, s.web, s.origins
+	o.Version, o.AdminToken, o.Level, o.Reload = version(), os.Getenv(tokenVariable), s.log.Var, again.reload
+	server, err := serve.New(o)
+	if err != nil {
+		return nil, err
+	}
+	again.rate = server.SetRate
+	return server, nil
 }
 
 // fill says which models there are.
@@ -206,7 +233,7 @@ func (s *serving) fill(ctx context.Context, lib *library, args []string) (err er
 
 // ring reads the API keys of file, environment and store; nil without any.
 func (s *serving) ring(ctx context.Context, home store.Store) (*guard.Ring, error) {
-	ring, err := guard.NewRing(ctx, guard.RingOptions{File: s.keys, Setting: os.Getenv(envPrefix + "API_KEYS"), Source: storedKeys{home}})
+	ring, err := guard.NewRing(ctx, guard.RingOptions{File: s.keys, Setting: os.Getenv(keysVariable), Source: storedKeys{home}})
 	if err != nil {
 		return nil, err
 	}
@@ -256,8 +283,8 @@ func (s *serving) answer(ctx context.Context, cmd *cobra.Command, server *serve.
 	if admin != nil {
 		fmt.Fprintf(w, "metrics:  http://%s/metrics\n", admin.Addr())
 	}
-	stop := watch.start(ctx)
-	defer stop()
+	defer watch.start(ctx)()
+	defer onHangup(ctx, func(ctx context.Context) { _, _ = server.Reload(ctx) })() // it logs what came of it
 	// Probes answer while the model loads: alive, not ready.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
