@@ -30,7 +30,7 @@ func newBenchServeCmd() *cobra.Command {
 			"unless named. The API key comes from the environment variable " + keyVariable + ".\n\n" +
 			"An interrupt ends the load and prints what was measured until then. The status is 1\n" +
 			"if the run was interrupted, nothing was answered, or a written action was lost.",
-		Example: "  whereto bench serve http://localhost:8080 --rate 50 --duration 2m --admin http://localhost:8081\n" +
+		Example: "  whereto bench serve http://localhost:8080 --rate 50 --duration 2m --admin http://localhost:9090\n" +
 			"  whereto bench serve http://localhost:8080 --clients 1 -o json\n" +
 			"  whereto bench serve http://localhost:8080 --rate 20 --mix recommend=80,actions=20 --verify-writes",
 		Args: cobra.ExactArgs(1),
@@ -54,18 +54,18 @@ func newBenchServeCmd() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.Float64Var(&cfg.Rate, "rate", 0, "requests per second, asked whether or not the service keeps up")
-	f.IntVar(&cfg.Clients, "clients", 0, "callers that each ask when they have their answer")
-	f.DurationVar(&cfg.Duration, "duration", cfg.Duration, "time that is measured")
-	f.DurationVar(&cfg.Warmup, "warmup", cfg.Warmup, "time before it, not counted")
-	f.DurationVar(&cfg.Timeout, "timeout", cfg.Timeout, "of one request, from the moment it was due")
-	f.DurationVar(&cfg.SLO, "slo", cfg.SLO, "an answer within it is a good one")
-	f.StringVar(&mix, "mix", mix, "weights of the kinds of requests")
+	f.IntVar(&cfg.Clients, "clients", 0, "callers, each of whom asks again as soon as it has its answer")
+	f.DurationVar(&cfg.Duration, "duration", cfg.Duration, "how long it measures")
+	f.DurationVar(&cfg.Warmup, "warmup", cfg.Warmup, "how long it asks before that, not counted")
+	f.DurationVar(&cfg.Timeout, "timeout", cfg.Timeout, "how long one request may take, from the moment it was due")
+	f.DurationVar(&cfg.SLO, "slo", cfg.SLO, "goodput counts the answers within this time")
+	f.StringVar(&mix, "mix", mix, "`WEIGHTS` of the kinds of requests")
 	f.IntVar(&cfg.Candidates, "candidates", cfg.Candidates, "places of a rank request")
-	f.Uint64Var(&cfg.Seed, "seed", cfg.Seed, "of arrivals and requests")
-	f.StringVar(&cfg.Key, "key", "", "API key; the environment variable "+keyVariable+" is the safer place, others see a command line")
-	f.StringVar(&cfg.Admin, "admin", "", "URL of the service's admin listener, to follow its memory")
+	f.Uint64Var(&cfg.Seed, "seed", cfg.Seed, "seed of arrivals and requests")
+	f.StringVar(&cfg.Key, "key", "", "API `KEY`; the environment variable "+keyVariable+" is the safer place, others see a command line")
+	f.StringVar(&cfg.Admin, "admin", "", "`URL` of the service's admin listener, to follow its memory; one that asks for no token")
 	f.BoolVar(&cfg.VerifyWrites, "verify-writes", false, "look every acknowledged action up after the run")
-	f.VarP(output, "output", "o", "table, json or markdown")
+	f.VarP(output, "output", "o", "`FORMAT` of the result: table, json or markdown")
 	cmd.MarkFlagsOneRequired("rate", "clients")
 	cmd.MarkFlagsMutuallyExclusive("rate", "clients")
 	return cmd

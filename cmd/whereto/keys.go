@@ -27,9 +27,10 @@ func newKeysCmd() *cobra.Command {
 		Use:   "new ID --role read|write|admin",
 		Short: "Make a key: the token on standard error, once, its record on standard output",
 		Long: "Make a key. The token is shown once, on standard error, for its owner; the record\n" +
-			"on standard output has only a hash of it and belongs into the file that\n" +
-			"`whereto serve --keys FILE` reads, one a line. With --store it goes into the store\n" +
-			"instead, where every replica finds it at its next start or reload.",
+			"on standard output has only a hash of it and belongs in the file that `whereto serve\n" +
+			"--keys FILE` reads, one record a line. With --store it goes into the store instead.\n" +
+			"A service takes it at its next start or reload (SIGHUP, or POST /reload on its admin\n" +
+			"listener).",
 		Example: "  whereto keys new app --role read >> keys.jsonl",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -63,9 +64,9 @@ func newKeysCmd() *cobra.Command {
 		},
 	}
 	f := add.Flags()
-	f.StringVar(&role, "role", "", "read: ask; write: also send actions and places; admin: also delete people and switch models")
-	f.StringSliceVar(&scenes, "scene", nil, "scenes the key is for; all if left out")
-	f.StringVar(&address, "store", "", "put the record into this store, such as sqlite:whereto.db, rather than on standard output")
+	f.StringVar(&role, "role", "", "`ROLE`: read asks; write also sends actions and places; admin also deletes people and switches models")
+	f.StringSliceVar(&scenes, "scene", nil, "`SCENE` the key is for, repeat for more; all if left out")
+	f.StringVar(&address, "store", "", "`ADDRESS` of a store, such as sqlite:whereto.db, that takes the record rather than standard output")
 	f.IntVar(&days, "days", 0, "days until it expires; 0: never")
 	if err := add.MarkFlagRequired("role"); err != nil {
 		panic(err) // the flag is defined above

@@ -21,8 +21,9 @@ func newModelsCmd() *cobra.Command {
 		Use:   "models",
 		Short: "Pack runs for a service; list, switch and remove versions of its shelf",
 		Long: "A bundle is one folder with everything a service needs of a trained run: recipe,\n" +
-			"index, weights and data, each with its SHA-256. A shelf is a folder of bundles of\n" +
-			"which one is current; `whereto serve --models SHELF` loads it.",
+			"index, weights and data, each with its SHA-256. A shelf is a folder of bundles, one\n" +
+			"of which is current: `whereto serve --models SHELF` begins with it. A running service\n" +
+			"is switched over HTTP (POST /v1/models/VERSION/activate), which the shelf remembers.",
 	}
 	cmd.AddCommand(newPackCmd(), newShelfListCmd(), newShelfUseCmd(), newShelfBackCmd(), newShelfRemoveCmd(), newVerifyCmd(), newSigningKeyCmd())
 	return cmd
@@ -79,13 +80,13 @@ func newPackCmd() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Out, "out", "", "folder to make")
-	f.StringVar(&shelf, "models", "", "shelf to add the version to")
+	f.StringVar(&o.Out, "out", "", "`FOLDER` to make")
+	f.StringVar(&shelf, "models", "", "`SHELF` to add the version to, made if it is not there")
 	f.BoolVar(&activate, "activate", false, "make it the shelf's current version")
-	f.StringVar(&o.Rank, "rank-run", "", "run of `finetune rank` from the run")
-	f.StringVar(&o.Embed, "embed-run", "", "run of `finetune embed` from the run")
-	f.StringSliceVar(&o.Data, "data", nil, "where the run's data is now, if it has moved")
-	f.StringVar(&sign, "sign", "", "private key file to sign with (see `whereto models new-key`)")
+	f.StringVar(&o.Rank, "rank-run", "", "`RUN` of whereto finetune rank from the run")
+	f.StringVar(&o.Embed, "embed-run", "", "`RUN` of whereto finetune embed from the run")
+	f.StringSliceVar(&o.Data, "data", nil, "`FILE` or folder where the run's data is now, if it has moved")
+	f.StringVar(&sign, "sign", "", "private key `FILE` to sign with, as made by whereto models new-key")
 	cmd.MarkFlagsOneRequired("out", "models")
 	cmd.MarkFlagsMutuallyExclusive("out", "models")
 	return cmd
@@ -130,19 +131,19 @@ func newShelfListCmd() *cobra.Command {
 		}
 		return t.Text(cmd.OutOrStdout())
 	})
-	cmd.Flags().VarP(output, "output", "o", "table or json")
+	cmd.Flags().VarP(output, "output", "o", "`FORMAT` of the list: table or json")
 	return cmd
 }
 
 func newShelfUseCmd() *cobra.Command {
-	return shelfCmd("activate SHELF VERSION", "Make a version current; a running service is told with POST /v1/models/VERSION/activate", 1,
+	return shelfCmd("activate SHELF VERSION", "Make a version current, for the next start of a service", 1,
 		func(cmd *cobra.Command, s *bundle.Shelf, args []string) error {
 			return s.Activate(cmd.Context(), args[0])
 		})
 }
 
 func newShelfBackCmd() *cobra.Command {
-	return shelfCmd("rollback SHELF", "Make the version before the current one current again", 0,
+	return shelfCmd("rollback SHELF", "Make the version before the current one current again, for the next start of a service", 0,
 		func(cmd *cobra.Command, s *bundle.Shelf, _ []string) error {
 			version, err := s.RollBack(cmd.Context())
 			if err == nil {
@@ -153,7 +154,7 @@ func newShelfBackCmd() *cobra.Command {
 }
 
 func newShelfRemoveCmd() *cobra.Command {
-	return shelfCmd("rm SHELF VERSION", "Remove a version that is not current", 1,
+	return shelfCmd("rm SHELF VERSION", "Remove a version, if it is not the current one", 1,
 		func(cmd *cobra.Command, s *bundle.Shelf, args []string) error {
 			return s.Remove(cmd.Context(), args[0])
 		})
@@ -174,7 +175,7 @@ func newVerifyCmd() *cobra.Command {
 			fmt.Fprintf(cmd.OutOrStdout(), "version %s: all %d files are as they were packed\n", b.Manifest.Version, len(b.Manifest.Parts))
 			return nil
 		}}
-	cmd.Flags().StringSliceVar(&keys, "trust", nil, "public key file of which one must have signed; repeat for more")
+	cmd.Flags().StringSliceVar(&keys, "trust", nil, "public key `FILE`, repeat for more: one of these must have signed")
 	return cmd
 }
 

@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -198,7 +200,11 @@ func TestKeysOfTheStore(t *testing.T) {
 	if status != 0 || token == "" {
 		t.Fatalf("status %d: %s", status, stderr)
 	}
-	s := startService(t, filepath.Join(dir, "run"), "--store", "sqlite:"+filepath.Join(dir, "state.db"), "--no-import")
+	file := fileOf(t, "no-import: true\nrate: 0\nstore: mysql:x\n")
+	if _, stderr, status := at(t, dir, "serve @/run --config "+file); status != 2 || !strings.Contains(stderr, "serve.yaml:3:8: store") {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	s := startService(t, filepath.Join(dir, "run"), "--config", file, "--store", "sqlite:"+filepath.Join(dir, "state.db"))
 	for key, want := range map[string]int{"": 401, token[:len(token)-1] + "x": 401, token: 200} {
 		c, err := client.New(s.url, client.Options{Key: key})
 		if err != nil {
@@ -213,6 +219,52 @@ func TestKeysOfTheStore(t *testing.T) {
 	}
 	if strings.Contains(s.err.String(), token[8:]) {
 		t.Error("the token stands in the log")
+	}
+	reloadByHangup(t, s, file, token)
+}
+
+// reloadByHangup changes the file of a running service and lets it read it again: the
+// rate holds at once.
+func reloadByHangup(t *testing.T, s *servant, file, token string) {
+	t.Helper()
+	status := func() int {
+		req, err := http.NewRequest(http.MethodGet, s.url+"/v1/models", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-API-Key", token)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := res.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode
+	}
+	for _, step := range []struct {
+		text, logged string
+		status       []int // of the next requests
+	}{
+		{"rate: many\n", "serve.yaml:1:7: rate", []int{200, 200}},
+		{"no-import: true\nrate: 0.001\nburst: 1\nqueue: 3\n", `"restart":"queue"`, []int{200, 429}},
+	} {
+		if err := os.WriteFile(file, []byte(step.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(time.Minute); !strings.Contains(s.err.String(), step.logged); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%q is not in the log:\n%s", step.logged, s.err)
+			}
+		}
+		for i, want := range step.status {
+			if got := status(); got != want {
+				t.Errorf("%q, request %d: status %d, want %d", step.text, i, got, want)
+			}
+		}
 	}
 }
 
