@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,13 +14,14 @@ import (
 	"github.com/whereto/whereto/guard"
 	"github.com/whereto/whereto/store"
 	storeopen "github.com/whereto/whereto/store/open"
+	"github.com/whereto/whereto/table"
 )
 
 var _ = register(newKeysCmd)
 
 // newKeysCmd returns `whereto keys`: API keys of the service.
 func newKeysCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "Make API keys for the service"}
+	cmd := &cobra.Command{Use: "keys", Short: "Make API keys for the service, list and remove those of a store"}
 	var role, address string
 	var scenes []string
 	var days int
@@ -71,17 +73,81 @@ func newKeysCmd() *cobra.Command {
 	if err := add.MarkFlagRequired("role"); err != nil {
 		panic(err) // the flag is defined above
 	}
-	cmd.AddCommand(add)
+	cmd.AddCommand(add, newKeysListCmd(), newKeysRemoveCmd())
 	return cmd
 }
 
-// putKey puts a record into a store.
-func putKey(ctx context.Context, address string, rec *guard.Record) (err error) {
+// storeFlag adds the store that a command needs.
+func storeFlag(cmd *cobra.Command, address *string) {
+	cmd.Flags().StringVar(address, "store", "", "`ADDRESS` of the store, such as sqlite:whereto.db")
+	if err := cmd.MarkFlagRequired("store"); err != nil {
+		panic(err) // the flag is defined above
+	}
+}
+
+func newKeysListCmd() *cobra.Command {
+	var address string
+	cmd := &cobra.Command{
+		Use:     "list --store ADDRESS",
+		Short:   "List the keys of a store: whose they are and what they may, nothing secret",
+		Example: "  whereto keys list --store sqlite:whereto.db",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withStore(cmd.Context(), address, func(home store.Store) error {
+				keys, err := home.Keys(cmd.Context())
+				if err != nil {
+					return err
+				}
+				t := table.Table{Head: []string{"id", "role", "scenes", "expires"}, Left: 4}
+				for _, k := range keys {
+					expires := "never"
+					if k.ExpiresMS != 0 {
+						expires = time.UnixMilli(k.ExpiresMS).UTC().Format(time.RFC3339)
+					}
+					t.Body = append(t.Body, []string{k.ID, k.Role, strings.Join(k.Scenes, " "), expires})
+				}
+				return t.Text(cmd.OutOrStdout())
+			})
+		},
+	}
+	storeFlag(cmd, &address)
+	return cmd
+}
+
+func newKeysRemoveCmd() *cobra.Command {
+	var address string
+	cmd := &cobra.Command{
+		Use:   "rm ID --store ADDRESS",
+		Short: "Remove a key of a store, one that is lost or leaked",
+		Long: "Remove a key of a store. A service refuses it from its next reload on (SIGHUP, or\n" +
+			"POST /reload on its admin listener).",
+		Example: "  whereto keys rm app --store sqlite:whereto.db",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withStore(cmd.Context(), address, func(home store.Store) error {
+				if err := home.DeleteKey(cmd.Context(), args[0]); err != nil {
+					return fmt.Errorf("remove key %s: %w", args[0], err)
+				}
+				return nil
+			})
+		},
+	}
+	storeFlag(cmd, &address)
+	return cmd
+}
+
+// withStore opens a store for as long as something is done with it.
+func withStore(ctx context.Context, address string, do func(store.Store) error) (err error) {
 	home, err := storeopen.Open(ctx, address)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, home.Close()) }()
+	return do(home)
+}
+
+// putKey puts a record into a store.
+func putKey(ctx context.Context, address string, rec *guard.Record) error {
 	hash, err := hex.DecodeString(rec.Hash)
 	if err != nil {
 		return err
@@ -90,7 +156,7 @@ func putKey(ctx context.Context, address string, rec *guard.Record) (err error) 
 	if rec.Expires != nil {
 		k.ExpiresMS = rec.Expires.UnixMilli()
 	}
-	return home.PutKey(ctx, k)
+	return withStore(ctx, address, func(home store.Store) error { return home.PutKey(ctx, k) })
 }
 
 // storedKeys are the keys of a store, for a ring.

@@ -221,6 +221,18 @@ func TestKeysOfTheStore(t *testing.T) {
 		t.Error("the token stands in the log")
 	}
 	reloadByHangup(t, s, file, token)
+	list, stderr, status := at(t, dir, "keys list --store sqlite:@/state.db")
+	if status != 0 || !strings.Contains(list, "app") || !strings.Contains(list, "read") || strings.Contains(list, token) {
+		t.Errorf("status %d: %s%s", status, list, stderr)
+	}
+	for _, want := range []int{0, 1} { // the second time there is none
+		if _, stderr, status := at(t, dir, "keys rm app --store sqlite:@/state.db"); status != want {
+			t.Errorf("status %d: %s, want %d", status, stderr, want)
+		}
+	}
+	if list, _, _ := at(t, dir, "keys list --store sqlite:@/state.db"); strings.Contains(list, "app") {
+		t.Errorf("still there: %s", list)
+	}
 }
 
 // reloadByHangup changes the file of a running service and lets it read it again: the
