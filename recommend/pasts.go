@@ -22,6 +22,18 @@ type past = []*tensors.Tensor
 // made from nothing.
 const maxGrowth = 4
 
+// maxScores bounds the attention scores of a layer when pasts are made together: 64 MB.
+// A network with more in one past gains nothing from company, which only has to wait.
+const maxScores = 1 << 24
+
+// freshAtOnce is how many pasts are made from nothing together at most.
+func (l *Live) freshAtOnce() int {
+	tokens := l.r.p.Model.Tokens(l.r.p.Batch.Window)
+	fit := maxScores / (l.r.p.Model.Config.Decoder.Heads * tokens * tokens)
+	at, _ := slices.BinarySearch(l.sizes, fit+1)
+	return l.sizes[max(0, at-1)]
+}
+
 // making is a past on its way to the end of a job's window.
 type making struct {
 	j    *job
@@ -84,7 +96,7 @@ func (l *Live) begun(j *job) *making {
 
 // make makes pasts from nothing and keeps them.
 func (l *Live) make(list []*making) error {
-	return l.together(list, func(some []*making) error {
+	return l.together(list, l.freshAtOnce(), func(some []*making) error {
 		rows := make([]batch.Row, len(some))
 		for i, m := range some {
 			rows[i] = m.j.history(m.want())
@@ -104,7 +116,7 @@ func (l *Live) make(list []*making) error {
 // step adds an action to each past and keeps those that are whole then. After an error
 // nothing is left to free.
 func (l *Live) step(list []*making) error {
-	err := l.together(list, func(some []*making) error {
+	err := l.together(list, l.c.Batch, func(some []*making) error {
 		rows, old := make([]batch.Row, len(some)), make([]past, len(some))
 		for i, m := range some {
 			rows[i], old[i] = m.j.history(m.have+1), m.past
@@ -145,11 +157,12 @@ func (l *Live) keep(m *making) {
 	m.kept = true
 }
 
-// together runs a list in parts that fill the batches there are graphs for: the next
-// larger batch if at most a quarter of it stays empty, the next smaller otherwise.
-func (l *Live) together(list []*making, run func([]*making) error) error {
+// together runs a list in parts that fill the batches there are graphs for, up to most:
+// the next larger batch if at most a quarter of it stays empty, the next smaller
+// otherwise.
+func (l *Live) together(list []*making, most int, run func([]*making) error) error {
 	for len(list) > 0 {
-		n := len(list)
+		n := min(len(list), most)
 		if size := l.holds(n); size < n || 4*n < 3*size {
 			at, _ := slices.BinarySearch(l.sizes, n+1)
 			n = l.sizes[at-1]
@@ -205,17 +218,33 @@ func (l *Live) warmPasts(ctx context.Context) error {
 			rows[i], longer[i] = j.history(0), j.history(1)
 			longer[i].Requests = []int{len(longer[i].Sequence) - 1}
 		}
-		pasts, err := l.call(l.past, rows, nil)
-		if err == nil {
-			var grown []past
-			grown, err = l.call(l.grow, longer, pasts)
-			for _, p := range append(pasts, grown...) {
-				freeAll(p)
-			}
-		}
+		err := l.warmPast(rows, longer)
 		if err != nil {
 			return fmt.Errorf("warm %s up for %d pasts at once: %w", l.r.p.Name, size, err)
 		}
 	}
 	return nil
+}
+
+// warmPast makes pasts, as many at once as may be, and lengthens them.
+func (l *Live) warmPast(rows, longer []batch.Row) error {
+	most := min(len(rows), l.freshAtOnce())
+	pasts, err := l.call(l.past, rows[:most], nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, p := range pasts {
+			freeAll(p)
+		}
+	}()
+	from := make([]past, len(longer))
+	for i := range from {
+		from[i] = pasts[0]
+	}
+	grown, err := l.call(l.grow, longer, from)
+	for _, p := range grown {
+		freeAll(p)
+	}
+	return err
 }

@@ -16,8 +16,8 @@ var _ = register(newBenchCmd)
 
 // newBenchCmd returns `whereto bench`: how fast the parts are.
 func newBenchCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "bench", Short: "Measure the speed of training, of a service and of building an index"}
-	cmd.AddCommand(newBenchTrainCmd(), newBenchIndexCmd(), newBenchServeCmd(), newBenchSoakCmd())
+	cmd := &cobra.Command{Use: "bench", Short: "Measure the speed of training, of a network, of a service and of building an index"}
+	cmd.AddCommand(newBenchTrainCmd(), newBenchNetworkCmd(), newBenchIndexCmd(), newBenchServeCmd(), newBenchSoakCmd())
 	return cmd
 }
 
