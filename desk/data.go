@@ -163,7 +163,7 @@ func (d *Desk) PutPOIs(ctx context.Context, pois []api.POI) (*api.BulkResponse, 
 	out := &api.BulkResponse{Rejected: []api.Rejected{}}
 	var good []store.POI
 	for i, p := range pois {
-		s := store.POI{ID: p.ID, Name: p.Name, Category: p.Category, Lat: p.Lat, Lng: p.Lng, Closed: p.Closed}
+		s := store.POI{ID: p.ID, Name: p.Name, Category: p.Category, Lat: plain(p.Lat), Lng: plain(p.Lng), Closed: p.Closed}
 		if err := store.CheckPOI(s); err != nil {
 			reject(out, i+1, err)
 			continue
@@ -188,7 +188,7 @@ func (d *Desk) ClosePOI(ctx context.Context, id string) error {
 	if errors.Is(err, store.ErrNotFound) {
 		p, known := d.known(id)
 		if !known {
-			return fmt.Errorf("POI %q: %w", id, store.ErrNotFound)
+			return noPOI(id)
 		}
 		_, err = d.o.Store.UpsertPOIs(ctx, []store.POI{{ID: p.ID, Name: p.Name, Category: p.Category, Lat: p.Lat, Lng: p.Lng, Closed: true}})
 	}
@@ -197,6 +197,8 @@ func (d *Desk) ClosePOI(ctx context.Context, id string) error {
 	}
 	return d.failed("follow", d.follow(ctx))
 }
+
+func noPOI(id string) error { return fmt.Errorf("POI %q: %w", id, store.ErrNotFound) }
 
 // known is a place of the active model.
 func (d *Desk) known(id string) (poi.Place, bool) {
@@ -221,6 +223,8 @@ func (d *Desk) POI(ctx context.Context, id string) (*api.POI, error) {
 		return &api.POI{ID: p.ID, Name: p.Name, Category: p.Category, Lat: p.Lat, Lng: p.Lng, Closed: p.Closed, Known: known}, nil
 	case known && errors.Is(err, store.ErrNotFound):
 		return &api.POI{ID: own.ID, Name: own.Name, Category: own.Category, Lat: own.Lat, Lng: own.Lng, Closed: own.Closed, Known: true}, nil
+	case errors.Is(err, store.ErrNotFound): // said once for all stores: each has its driver's words for it
+		return nil, noPOI(id)
 	}
 	return nil, d.failed("poi", err)
 }

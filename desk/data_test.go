@@ -273,3 +273,14 @@ func TestFallback(t *testing.T) {
 		t.Errorf("%v is not in the order of %v", ids, all)
 	}
 }
+
+// TestNoSuchPlace: what is not there is said in our words, whichever store looked.
+func TestNoSuchPlace(t *testing.T) {
+	g := newRig(t, false, nil)
+	_, asked := g.POI(ctx, "nowhere")
+	for name, err := range map[string]error{"read": asked, "close": g.ClosePOI(ctx, "nowhere")} {
+		if desk.KindOf(err) != desk.NotFound || err.Error() != `POI "nowhere": not found` {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

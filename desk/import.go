@@ -19,7 +19,7 @@ func Import(ctx context.Context, s store.Store, d *poi.Dataset, say func(stored,
 	for from := 0; from < len(d.Places); from += importBatch {
 		var batch []store.POI
 		for _, p := range d.Places[from:min(from+importBatch, len(d.Places))] {
-			batch = append(batch, store.POI{ID: p.ID, Name: p.Name, Category: p.Category, Lat: p.Lat, Lng: p.Lng, Closed: p.Closed})
+			batch = append(batch, store.POI{ID: p.ID, Name: p.Name, Category: p.Category, Lat: plain(p.Lat), Lng: plain(p.Lng), Closed: p.Closed})
 		}
 		if _, err := s.UpsertPOIs(ctx, batch); err != nil {
 			return fmt.Errorf("import places %d to %d of %d: %w", from, from+len(batch), len(d.Places), err)
@@ -43,7 +43,7 @@ func Import(ctx context.Context, s store.Store, d *poi.Dataset, say func(stored,
 		for i, v := range d.Users[u].Visits {
 			// A log may tell the same visit twice in one second; the model saw both.
 			batch = append(batch, store.Action{User: d.Users[u].ID, ID: "import-" + strconv.Itoa(i), POI: d.Places[v.POI].ID, TimeMS: v.TimeMS, OffsetMin: v.OffsetMin,
-				Type: d.Types[v.Type], HasUser: v.HasUser, UserLat: float64(v.UserLat), UserLng: float64(v.UserLng)})
+				Type: d.Types[v.Type], HasUser: v.HasUser, UserLat: plain(float64(v.UserLat)), UserLng: plain(float64(v.UserLng))})
 			if len(batch) == importBatch {
 				if err := flush(); err != nil {
 					return err

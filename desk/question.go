@@ -97,7 +97,16 @@ func position(lat, lng *float64, crs region.CRS, latField, lngField string) (flo
 		return 0, 0, false, bad(latField, *lat, "%v", err)
 	}
 	a, b := region.ToWGS84(crs, *lat, *lng)
-	return a, b, true, nil
+	return plain(a), plain(b), true, nil
+}
+
+// plain is a coordinate without the sign that a zero may have: JSON carries it, some
+// stores keep it, others do not, and it means nothing.
+func plain(degrees float64) float64 {
+	if degrees == 0 {
+		return 0
+	}
+	return degrees
 }
 
 // inline reads the history of a request.

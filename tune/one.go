@@ -102,6 +102,18 @@ func (o *One) Places(ctx context.Context) (data []float32, dim int, err error) {
 	return data, o.towers.Dim(), err
 }
 
+// Close frees what was compiled for questions. Nobody may ask any more.
+func (o *One) Close() error {
+	if o.rank != nil {
+		o.rank.exec.Finalize()
+	}
+	if o.towers != nil {
+		o.towers.users.Finalize()
+		o.towers.places.Finalize()
+	}
+	return nil
+}
+
 // Warm compiles what requests of up to so many places need.
 func (o *One) Warm(ctx context.Context, places int) error {
 	window := o.a.Recipe.Batch.Window

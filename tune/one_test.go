@@ -39,6 +39,14 @@ func TestOneAsksAsTheFeedDoes(t *testing.T) {
 					t.Errorf("%s, request %d: neither the person nor half of the past matters", stage, i)
 				}
 			}
+			must(t, one.Close())
+			_, err = one.Rank(t.Context(), poi.Query{User: -1}, []int32{0})
+			if stage == "embed" {
+				_, err = one.User(t.Context(), poi.Query{User: -1})
+			}
+			if err == nil {
+				t.Errorf("%s: what is closed answers, so its graphs were not freed", stage)
+			}
 		}
 	})
 }

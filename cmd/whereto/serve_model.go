@@ -159,26 +159,48 @@ func (l *library) addStages(ctx context.Context, p *desk.Parts, dirs [2]string, 
 		if err != nil {
 			return err
 		}
-		rest := p.Close
-		p.Close = func() error { return errors.Join(t.Close(), rest()) }
-		if other := t.Index.Fingerprint(); other != p.Index {
-			return fmt.Errorf("%s has index %s, the run that generates %s: %w; post-train from that run", dir, other, p.Index, run.ErrMismatch)
+		closeWith(p, t.Close)
+		if err := fits(p, i, dir, t); err != nil {
+			return err
 		}
 		one, err := t.One(dir, l.backend, t.Store)
 		if err != nil {
 			return err
 		}
+		closeWith(p, one.Close)
 		if err := one.Warm(ctx, api.MaxCandidates); err != nil {
 			return fmt.Errorf("warm %s up: %w", dir, err)
 		}
-		switch {
-		case i == 0 && t.Stage.Tune.Stage == spacetime.StageRank:
+		if i == 0 {
 			p.Rank = one
-		case i == 1 && t.Stage.Tune.Stage == spacetime.StageEmbed:
+		} else {
 			p.Embed = one
-		default:
-			return fmt.Errorf("%s is a run of stage %s: %w; --rank-run takes one of rank, --embed-run one of embed", dir, t.Stage.Tune.Stage, poi.ErrBadInput)
 		}
+	}
+	return nil
+}
+
+// closeWith adds something to close before the rest of a model.
+func closeWith(p *desk.Parts, first func() error) {
+	rest := p.Close
+	p.Close = func() error { return errors.Join(first(), rest()) }
+}
+
+// fits reports why a run cannot be stage i of a model. Numbers of people and places must
+// mean the same to both, so they must come from the same data and index.
+func fits(p *desk.Parts, i int, dir string, t *tune.Trained) error {
+	if stage := t.Base.Recipe.Tune.Stage; stage != [2]string{spacetime.StageRank, spacetime.StageEmbed}[i] {
+		made := "pretrain"
+		if stage != "" {
+			made = "finetune " + stage
+		}
+		return fmt.Errorf("%s is a run of `%s`: %w; --rank-run takes one of `finetune rank`, --embed-run one of `finetune embed`", dir, made, poi.ErrBadInput)
+	}
+	if other := t.Index.Fingerprint(); other != p.Index {
+		return fmt.Errorf("%s has index %s, the run that generates %s: %w; post-train from that run", dir, other, p.Index, run.ErrMismatch)
+	}
+	if other := t.Dataset.Fingerprint; other != p.Dataset.Fingerprint {
+		return fmt.Errorf("%s was made from data %s, the run that generates from %s: %w; post-train from that run", dir, other, p.Dataset.Fingerprint, run.ErrMismatch)
 	}
 	return nil
 }
