@@ -48,7 +48,8 @@ func trainChain(t *testing.T) *chain {
 	c := &chain{dir: t.TempDir(), backend: goEngine(t)}
 	all(t, c.dir, "data synth --users 40 --pois 300 --days 30 --impressions 6 --no-images --out @/city", tinyRun,
 		"finetune rank "+testkit.WriteFile(t, "rank.yaml", tinyRank)+" --from @/run --out @/rank",
-		"finetune embed "+testkit.WriteFile(t, "embed.yaml", tinyEmbed)+" --from @/run --out @/embed")
+		"finetune embed "+testkit.WriteFile(t, "embed.yaml", tinyEmbed)+" --from @/run --out @/embed",
+		"vectors export @/embed --out @/vectors")
 	var err error
 	o := fit.OpenOptions{Backend: c.backend}
 	if c.base, err = fit.Open(t.Context(), c.at("run"), o); err != nil {
@@ -71,14 +72,20 @@ func (c *chain) at(name string) string { return filepath.Join(c.dir, name) }
 // not depend on where it keeps its state.
 func TestTrainedChain(t *testing.T) {
 	c := trainChain(t)
-	t.Run("service", func(t *testing.T) { chainAnswers(t, c) })
+	t.Run("runs", func(t *testing.T) {
+		chainAnswers(t, c, c.at("run"), "--rank-run", c.at("rank"), "--embed-run", c.at("embed"))
+	})
+	t.Run("bundle", func(t *testing.T) {
+		all(t, c.dir, "models pack @/run --rank-run @/rank --embed-run @/embed --models @/models --activate")
+		chainAnswers(t, c, "--models", c.at("models"))
+	})
 	t.Run("refused", func(t *testing.T) { chainRefused(t, c) })
 	t.Run("stores", func(t *testing.T) { sameOnEachStore(t, c) })
 }
 
 // chainAnswers asks a service with all three runs what the runs say in process.
-func chainAnswers(t *testing.T, c *chain) {
-	s := startService(t, c.at("run"), "--rank-run", c.at("rank"), "--embed-run", c.at("embed"), "--store", "sqlite:"+c.at("state.db"))
+func chainAnswers(t *testing.T, c *chain, args ...string) {
+	s := startService(t, append(args, "--store", "sqlite:"+filepath.Join(t.TempDir(), "state.db"))...)
 	ask, err := client.New(s.url, client.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +222,6 @@ func sameRanks(t *testing.T, c *chain, ask *client.Client, name string, w api.Wh
 
 // chainEmbeds compares /v1/embed and /v1/similar with the vectors that are exported.
 func chainEmbeds(t *testing.T, c *chain, ask *client.Client) {
-	all(t, c.dir, "vectors export @/embed --out @/vectors")
 	places, err := vector.Load(c.at("vectors/" + placeVectors + vector.ExtParquet))
 	if err != nil {
 		t.Fatal(err)
