@@ -105,6 +105,7 @@ func launch(t *testing.T, width, height int, dark, draws bool, url string, allow
 	if err != nil {
 		t.Fatalf("start the browser: %v", err)
 	}
+	t.Parallel() // a page waits more than it works
 	p := &tab{t: t}
 	ctx, cancel := chromedp.NewContext(root, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.listen))
 	t.Cleanup(cancel)
@@ -123,6 +124,10 @@ func launch(t *testing.T, width, height int, dark, draws bool, url string, allow
 		}))
 	}
 	p.do(chromedp.EmulateViewport(int64(width), int64(height)),
+		chromedp.Func(func(ctx context.Context, t *chromedp.Target) error { // each tab, though others run beside it
+			_, err := cdp.Call(ctx, t, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+			return err
+		}),
 		chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 			_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
@@ -218,6 +223,9 @@ func (p *tab) wait(expression string) {
 		p.t.Fatalf("waiting for %s: %v; the page says: %s", expression, err, p.text())
 	}
 }
+
+// plain is a text whose numbers may be torn from their units.
+func plain(text string) string { return strings.ReplaceAll(text, "\u00a0", " ") }
 
 // paneJS is a pane of the map page by its number, from 1.
 func paneJS(n int) string { return fmt.Sprintf("document.querySelector('.pane:nth-of-type(%d)')", n) }

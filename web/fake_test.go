@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ type fakeService struct {
 	gone   chan struct{} // and its asker has gone
 	places []fakePlace
 	status api.Status
+	down   atomic.Bool // hangs up on every question
 
 	mu     sync.Mutex
 	asked  []api.RecommendRequest
@@ -174,6 +176,9 @@ func (f *fakeService) start(t *testing.T, o web.Options) string {
 	mux.HandleFunc("GET /v1/pois/{poi}", f.poi)
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { reply(w, 200, f.status) })
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.down.Load() && strings.HasPrefix(r.URL.Path, "/v1/") {
+			panic(http.ErrAbortHandler) // the connection breaks, as if nobody were there
+		}
 		if f.key != "" && strings.HasPrefix(r.URL.Path, "/v1/") && r.Header.Get("Authorization") != "Bearer "+f.key {
 			problem(w, http.StatusUnauthorized, "No key", "Send a key.")
 			return
@@ -255,7 +260,7 @@ func (f *fakeService) explain(w http.ResponseWriter, r *http.Request) {
 	for _, w := range ask.WhatIf {
 		who := ask.Who
 		who.Time = w.Time
-		out.WhatIf = append(out.WhatIf, api.WhatIfAnswer{Time: w.Time, Probability: find(who).Probability})
+		out.WhatIf = append(out.WhatIf, api.WhatIfAnswer{Time: w.Time, Probability: find(who).Probability, Places: f.best(who, ask.K)})
 	}
 	f.mu.Lock()
 	f.whatIf += len(ask.WhatIf)
@@ -275,7 +280,7 @@ func (f *fakeService) users(w http.ResponseWriter, r *http.Request) {
 	var page api.Page[api.UserSummary]
 	for i := range 30 {
 		if name := fmt.Sprint(395 + i); strings.HasPrefix(name, r.URL.Query().Get("prefix")) {
-			page.Items = append(page.Items, api.UserSummary{User: name, Actions: 4 + i, Last: when(lastAction)})
+			page.Items = append(page.Items, api.UserSummary{User: name, Actions: 400 - i, Last: when(lastAction)})
 		}
 	}
 	if r.URL.Query().Get("cursor") == "" && len(page.Items) > 20 {

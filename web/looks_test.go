@@ -134,7 +134,7 @@ func TestStatusWithoutTraffic(t *testing.T) {
 // where the focus is.
 func TestTabOrder(t *testing.T) {
 	f := newFake()
-	p := open(t, 1280, 800, false, f.start(t, web.Options{})+"/map/")
+	p := open(t, 900, 600, false, f.start(t, web.Options{})+"/map/")
 	p.quiet(1)
 	p.wait("document.querySelector('.tree details')")
 	met := map[string]bool{}
@@ -145,7 +145,7 @@ func TestTabOrder(t *testing.T) {
 			t.Errorf("the focus cannot be seen on %s", got)
 		}
 	}
-	for _, want := range []string{"skip", "person", "draw", "k", "compare", "at", "home", "answer", "me", "maplibregl-ctrl-zoom-in", "SUMMARY"} {
+	for _, want := range []string{"skip", "person", "draw", "k", "compare", "play", "at", "home", "answer", "me", "maplibregl-ctrl-zoom-in", "all", "SUMMARY"} {
 		if !met[want] {
 			t.Errorf("Tab does not reach %s; it met %v", want, met)
 		}

@@ -33,7 +33,7 @@ func agrees(t *testing.T, f *fakeService, p *tab, pane int) {
 
 func TestHourByKeyboard(t *testing.T) {
 	f := newFake()
-	p := open(t, 1280, 800, false, f.start(t, web.Options{})+"/map/")
+	p := openBare(t, f.start(t, web.Options{})+"/map/")
 	p.quiet(1)
 	first, _ := f.last()
 	if got, want := first.Time.Format(time.RFC3339), "2013-02-01T13:30:00-05:00"; got != want || first.User != "395" || first.K != 10 {
@@ -69,7 +69,7 @@ func dragBy(p *tab, dx, dy float64) {
 
 func TestMarker(t *testing.T) {
 	f := newFake()
-	p := open(t, 1280, 800, false, f.start(t, web.Options{})+"/map/#v=12/40.73/-73.985")
+	p := open(t, 900, 600, false, f.start(t, web.Options{})+"/map/#v=12/40.73/-73.985")
 	p.quiet(1)
 	p.wait("document.querySelector('.me')")
 	before, start := p.list(1), p.where()
@@ -103,7 +103,7 @@ func (p *tab) where() string { return eval[string](p, "document.querySelector('.
 
 func TestCompare(t *testing.T) {
 	f := newFake()
-	p := open(t, 1280, 800, false, f.start(t, web.Options{})+"/map/")
+	p := open(t, 1000, 600, false, f.start(t, web.Options{})+"/map/")
 	p.quiet(1)
 	left := p.list(1)
 	p.do(chromedp.Click("#compare"))
@@ -154,6 +154,7 @@ func TestWhy(t *testing.T) {
 	f := newFake()
 	p := openBare(t, f.start(t, web.Options{})+"/map/")
 	p.quiet(1)
+	p.wait("document.querySelector('.day:not(.old) button')")
 	chosen := p.list(1)[1]
 	p.do(chromedp.Focus(".answers li:nth-child(2) button"), chromedp.KeyEvent(kb.Enter))
 	p.wait("document.querySelector('.why .curve')")
@@ -161,14 +162,14 @@ func TestWhy(t *testing.T) {
 	if got := eval[string](p, "document.activeElement.dataset.poi ?? ''"); got != chosen {
 		t.Errorf("the focus is on %q, want it to stay on %q", got, chosen)
 	}
-	if got := eval[string](p, "document.querySelector('.why').textContent"); !containsAll(got, "from places of the past", "Noodle House 3", "points", "other hours of Friday") {
+	if got := eval[string](p, "document.querySelector('.why').textContent"); !containsAll(got, "from weighing the past", "Noodle House 3", "points", "other hours of Friday") {
 		t.Errorf("the reasons read %q", got)
 	}
 	f.mu.Lock()
 	whatIf := f.whatIf
 	f.mu.Unlock()
-	if whatIf != 24 {
-		t.Errorf("asked about %d other moments, want 24", whatIf)
+	if whatIf != 48 {
+		t.Errorf("asked about %d other moments, want 24 for the first places of the day and 24 for the chosen place", whatIf)
 	}
 	p.do(chromedp.Focus(".hour input"), chromedp.KeyEvent(kb.ArrowLeft))
 	p.wait("document.querySelector('.said').textContent.includes('13:00')")
@@ -177,8 +178,8 @@ func TestWhy(t *testing.T) {
 	f.mu.Lock()
 	again := f.whatIf
 	f.mu.Unlock()
-	if again != 24 {
-		t.Errorf("another hour of the same day asked about %d moments more", again-24)
+	if again != 48 {
+		t.Errorf("another hour of the same day asked about %d moments more", again-48)
 	}
 	p.wait(fmt.Sprintf("location.hash.includes('as=%s')", chosen))
 	p.do(chromedp.Focus(".tree summary"))
@@ -276,7 +277,7 @@ func TestPeople(t *testing.T) {
 
 func TestDrawnHistory(t *testing.T) {
 	f := newFake()
-	p := open(t, 1280, 800, false, f.start(t, web.Options{})+"/map/#v=12.5/40.73/-73.985")
+	p := open(t, 900, 600, false, f.start(t, web.Options{})+"/map/#v=11.5/40.73/-73.985")
 	p.quiet(1)
 	p.wait("document.querySelectorAll('#step-names option').length > 20")
 	p.do(chromedp.Click("#draw"))

@@ -17,6 +17,10 @@ func TestScripts(t *testing.T) {
 		globalThis.words = await import("/map/js/words.js");
 		globalThis.hash = await import("/map/js/hash.js");
 		globalThis.geometry = await import("/map/js/geometry.js");
+		globalThis.spread = await import("/map/js/spread.js");
+		globalThis.dayline = await import("/map/js/dayline.js");
+		globalThis.gauges = await import("/map/js/gauges.js");
+		globalThis.places = await import("/map/js/places.js");
 		globalThis.answers = await import("/map/js/answers.js");
 		globalThis.at = (text) => moment.parse(text);
 		globalThis.after = (text, day, minute) => moment.format(moment.next(at(text), day, minute));
@@ -47,6 +51,9 @@ func TestScripts(t *testing.T) {
 		{`[0, 999, 1000, 1234567].map(words.count)`, `["0","999","1,000","1,234,567"]`},
 		{`[words.plural(1, "action"), words.plural(1200, "action")]`, `["1 action","1,200 actions"]`},
 		{`words.leaf("Food > Noodles > Ramen")`, `"Ramen"`},
+		{`[{name: "Blue Door", category: "Food > Bar"}, {category: "Food > Bar"}, {category: "Residential Building (Apartment / Condo)"}, {category: "Home (private)"}, {category: "Unknown"}, {}].map(words.title)`,
+			`["Blue Door","Bar","Residential Building","Home (private)","Place of unknown kind","Place of unknown kind"]`},
+		{`[0.07, 12.34, 1412].map(words.megabytes)`, `["0.07 MB","12 MB","1,412 MB"]`},
 		{`["40.73, -73.99", "40.73 -73.99", "-12;170", "91, 0", "40", "a, b", ""].map(words.readPosition)`,
 			`[{"lat":40.73,"lng":-73.99},{"lat":40.73,"lng":-73.99},{"lat":-12,"lng":170},null,null,null,null]`},
 		{`[0.42, 8.13, 1204, 0].map(words.milliseconds)`, `["0.42 ms","8.1 ms","1.2 s","-"]`},
@@ -60,12 +67,24 @@ func TestScripts(t *testing.T) {
 		{`[6, 0.6, 0.1, 360].map(geometry.gridStep)`, `[1,0.1,0.02,30]`},
 		{`[geometry.degrees(-73.98, 0.02, "EW"), geometry.degrees(40, 1, "NS")]`, `["73.98° W","40° N"]`},
 		{`[0, 0.009, 0.01, 0.06, 0.2, 0.5].map(geometry.shade)`, `[0,0,1,2,3,4]`},
-		{`geometry.middle({south: 0, north: 2, west: 179, east: -179})`, `{"lat":1,"lng":180}`},
+		{`geometry.heart({south: 0, north: 2, west: 179, east: -179, inners: []})`, `{"lat":1,"lng":180}`},
+		{`geometry.heart({south: 0, north: 9, west: 0, east: 9, inners: [{lat: 1, lng: 2, probability: 0.75}, {lat: 5, lng: 6, probability: 0.25}]})`, `{"lat":2,"lng":3}`},
+		{`geometry.glow([{probability: 0.5, inners: [{lat: 1, lng: 2, probability: 0.4}]}]).features.map(f => [f.geometry.coordinates, f.properties])`, `[[[2,1],{"probability":0.2,"shade":4}]]`},
+		{`[0, 0.25, 1].map(geometry.radius)`, `[9,15.5,22]`},
 		{`geometry.blockAreas([{block: "b", south: 0, north: 1, west: 179, east: -179, probability: 0.2}]).features[0].geometry.coordinates[0][1]`, `[181,0]`},
-		{`geometry.beamLines({lat: 0, lng: 0}, [{south: 1, north: 3, west: 1, east: 3, probability: 0.5, inners: [{lat: 1, lng: 1, probability: 0.5}]}]).features.map(f => [f.geometry.coordinates, f.properties.probability])`, `[[[[0,0],[2,2]],0.5],[[[2,2],[1,1]],0.25]]`},
+		{`geometry.beamLines({lat: 0, lng: 0}, [{south: 1, north: 3, west: 1, east: 3, probability: 0.5, inners: [{lat: 1, lng: 1, probability: 0.5}]}]).features.map(f => [f.geometry.coordinates, f.properties.probability])`, `[[[[0,0],[1,1]],0.5],[[[1,1],[1,1]],0.25]]`},
 		{`geometry.pastLine([{poi: "a", lat: 1, lng: 2}, {poi: "b", lat: 1, lng: 3}, {poi: "a", lat: 1, lng: 2}]).features.map(f => f.properties.visits ?? f.geometry.coordinates.length)`, `[3,2,1]`},
 
+		{`(() => { const out = spread.spread([{x: 0, y: 0, r: 20, fixed: true}, ...Array.from({length: 12}, (_, i) => ({x: i % 2, y: 0, r: 10}))]); return [out[0].x, out[0].y, out.every((a, i) => out.slice(i + 1).every((b) => Math.hypot(a.x - b.x, a.y - b.y) > a.r + b.r))]; })()`, `[0,0,true]`},
+		{`spread.spread([{x: 0, y: 0, r: 10}, {x: 50, y: 0, r: 10}])`, `[{"x":0,"y":0,"r":10},{"x":50,"y":0,"r":10}]`},
+		{`dayline.runs(["a", "a", "b", "a"].map((poi, i) => ({minute: 60 * i, first: {poi}}))).map((r) => [r.from, r.to, r.first.poi])`, `[[0,120,"a"],[120,180,"b"],[180,240,"a"]]`},
+		{`[["whereto_kv_bytes", 442400], ["whereto_expected_hit_ratio", 0.389], ["another", 1.23456]].map(([n, v]) => gauges.gaugeWords(n, v)).map((g) => [g.text, g.value])`,
+			`[["memory of kept pasts","0.44 MB"],["first place right, as the model expects","39 %"],["another","1.235"]]`},
+		{`(places.learn([{id: "x", category: "Food > Bar"}, {id: "y", name: "Blue Door"}]), [places.byName("bar x").id, places.byName("Blue Door").id, places.byName("Bar") ?? null, places.nameOf("x"), places.nameOf("z")])`, `["x","y",null,"Bar","z"]`},
+
 		{`answers.rankChange({poi: "a", rank: 2}, null)`, `null`},
+		{`[[{source: "copy", distance_m: 80}, 3], [{source: "copy"}, 0], [{source: "generate", name: "A", category: "Bar"}, 1], [{source: "cold"}, 0]].map(([p, n]) => [answers.sortOf(p, n), answers.what(p, n)])`,
+			`[["before","80 m · 3 visits"],["new","never been"],["before","Bar · 1 visit"],["cold","new to the model"]]`},
 		{`[["a", 2], ["b", 1], ["c", 3], ["d", 4]].map(([poi, rank]) => answers.rankChange({poi, rank}, new Map([["a", 1], ["b", 4], ["c", 3]])).text)`, `["▼ 1","▲ 3","=","only here"]`},
 	} {
 		var want any
@@ -77,7 +96,7 @@ func TestScripts(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got any
-		if err := json.Unmarshal([]byte(eval[string](p, "JSON.stringify("+c.expression+") ?? 'null'")), &got); err != nil {
+		if err := json.Unmarshal([]byte(plain(eval[string](p, "JSON.stringify("+c.expression+") ?? 'null'"))), &got); err != nil {
 			t.Fatalf("%s: %v", c.expression, err)
 		}
 		if has, err := json.Marshal(got); err != nil || string(has) != string(canonical) {

@@ -6,29 +6,32 @@ import { setUpKey } from "./keydialog.js";
 import { format, minutes, parse, weekday, words } from "./moment.js";
 import { clearProblem, showProblem } from "./notice.js";
 import { Pane } from "./pane.js";
-import { describePerson, drawn, load, nobody, onMap } from "./person.js";
-import { byName, inBox, nameOf, names } from "./places.js";
+import { describePerson, drawn, load, nobody } from "./person.js";
+import { byName, inBox, listName, nameOf, names } from "./places.js";
 import { SearchField } from "./search.js";
-import { status, users } from "./service.js";
+import { comesBack, status, users } from "./service.js";
 
 const state = read(location.hash);
 const panes = [];
 const sides = ["First", "Second"]; // beside each other, or below each other on a phone
 const world = { zoom: 1.5, lat: 25, lng: 10 };
 const stepOn = 180; // minutes from one drawn visit to the next
+const again = 2000; // ms before a service that was away is asked again
 const apart = 360; // minutes between the two sides as a comparison opens: a difference to begin with
 let person = nobody();
 let models = [];
 let basemap = null;
 let drawing = state.history.length > 0;
 let following = false; // one map moves the other
-let unseen = false; // the first answers for a person, which the map is moved to show
+let unseen = new Set(); // panes whose first answers for a person the map has not been moved to show
 let loading = new AbortController();
 let looking = new AbortController();
 
 const shown = () => panes.slice(0, state.compare ? 2 : 1);
 const remember = later(() => history.replaceState(null, "", "#" + write(state)), 150);
 const fail = (err) => { if (err.name !== "AbortError") { showProblem(byId("problem"), err); } };
+// showAll moves the map to the answers and the person; what is hardly likely may lie outside.
+const showAll = () => panes[0].map?.fit(shown().flatMap((p) => [p.position() ?? [], p.places.filter((a) => a.rank === 1 || a.probability >= 0.01)].flat()));
 
 const shared = {
   get k() { return state.k; },
@@ -38,9 +41,8 @@ const shared = {
     return state.compare && other ? new Map(other.places.map((p) => [p.poi, p.rank])) : null;
   },
   answered(pane) {
-    if (unseen && pane === panes[0]) {
-      unseen = false;
-      pane.map?.fit([...onMap(person).slice(-30), ...pane.places]);
+    if (unseen.delete(pane)) {
+      showAll();
     }
     shown().filter((p) => p !== pane).forEach((p) => p.list());
   },
@@ -55,9 +57,13 @@ const shared = {
     remember();
     lookAround();
   },
+  all: showAll,
   picked(pane, id, layer) {
     if (drawing) {
-      visit(pane, id);
+      byId("missed").textContent = id ? "" : "There is no place: click nearer to a dot, or zoom in.";
+      if (id) {
+        visit(pane, id);
+      }
     } else if (layer === "places" || layer === "past") {
       pane.choose(id);
     }
@@ -77,7 +83,7 @@ const lookAround = later(async () => {
     const { list } = await inBox(map.box(), signal);
     signal.throwIfAborted();
     shown().forEach((p) => p.map?.setCatalog(list));
-    byId("step-names").replaceChildren(...names().slice(0, 500).map((p) => el("option", { value: p.name || p.id })));
+    byId("step-names").replaceChildren(...names().slice(0, 500).map((p) => el("option", { value: listName(p) })));
   } catch (err) {
     fail(err);
   }
@@ -91,6 +97,7 @@ function addPane() {
   panes.push(pane);
   pane.controls.showModels(models, pane.state.model);
   pane.openMap(panes[0].map?.view() ?? state.view ?? startView(), basemap);
+  setDrawing(drawing); // which the new map has to know
   return pane;
 }
 
@@ -137,7 +144,11 @@ function toggleCompare() {
   state.compare = !state.compare;
   setApart();
   layOut();
-  panes[1]?.meet(person);
+  if (state.compare) {
+    unseen.add(panes[1]);
+    panes[1].meet(person);
+  }
+  showAll(); // the maps have another size now
   remember();
 }
 
@@ -152,11 +163,14 @@ async function meet(bring, keepView) {
     person = next;
   } catch (err) {
     fail(err);
+    if (comesBack(err)) {
+      setTimeout(() => { if (!signal.aborted) { meet(bring, keepView); } }, again);
+    }
     return;
   }
   byId("who").textContent = describePerson(person);
   showSteps();
-  unseen = !keepView;
+  unseen = new Set(keepView ? [] : shown());
   panes[0].meet(person);
   setApart();
   shown().slice(1).forEach((p) => p.meet(person));
@@ -173,6 +187,7 @@ function choosePerson(user) {
 
 function setDrawing(yes) {
   drawing = yes;
+  panes.forEach((p) => { if (p.map) { p.map.patient = yes; } });
   byId("drawing").hidden = !yes;
   byId("draw").setAttribute("aria-pressed", String(yes));
 }
@@ -241,17 +256,19 @@ function setUpTools() {
   addEventListener("hashchange", () => location.reload()); // somebody has pasted another view
 }
 
-// firstPerson is somebody to begin with, so that the page never opens empty.
+// firstPerson is somebody to begin with, so that the page never opens empty: of the first
+// people the one who did most.
 async function firstPerson() {
   const page = await users("", "");
-  return page.items?.[0]?.user ?? "";
+  return (page.items ?? []).toSorted((a, b) => b.actions - a.actions)[0]?.user ?? "";
 }
 
 async function start() {
+  const keepView = state.view !== null; // maps that are laid out move, which sets it
   setUpKey();
   setUpTools();
   try {
-    models = ((await status()).models ?? []).filter((m) => ["active", "ready", "shadow"].includes(m.state));
+    models = ((await status()).models ?? []).filter((m) => ["active", "ready", "shadow", "available"].includes(m.state));
     if (document.documentElement.dataset.basemap) {
       basemap = await (await import("./basemap.js")).openBasemap();
     }
@@ -261,7 +278,6 @@ async function start() {
   addPane();
   layOut();
   setDrawing(drawing);
-  const keepView = state.view !== null;
   if (drawing) {
     await meet((signal) => drawn(state.history, signal), keepView);
   } else {

@@ -1,6 +1,8 @@
 // Shapes of the map as GeoJSON: the grid of degrees, areas of the beam, lines, places.
 // GeoJSON puts the longitude first.
 
+import { kind, plural, title } from "./words.js";
+
 const kmPerDegree = 111.195;
 
 export const nothing = { type: "FeatureCollection", features: [] };
@@ -8,6 +10,9 @@ export const nothing = { type: "FeatureCollection", features: [] };
 function feature(type, coordinates, properties) {
   return { type: "Feature", geometry: { type, coordinates }, properties };
 }
+
+/** point draws one position. */
+export const point = (at) => feature("Point", [at.lng, at.lat], {});
 
 const collection = (features) => ({ type: "FeatureCollection", features });
 
@@ -65,17 +70,24 @@ export function blockAreas(blocks) {
   }));
 }
 
-/** middle of an area of the beam. */
-export function middle(b) {
+/** heart of an area of the beam: the middle of its places, each as heavy as it is likely;
+    of an area without places its middle. */
+export function heart(b) {
+  const all = b.inners.reduce((sum, p) => sum + p.probability, 0);
+  if (all > 0) {
+    const mean = (of) => b.inners.reduce((sum, p) => sum + p.probability * of(p), 0) / all;
+    return { lat: mean((p) => p.lat), lng: mean((p) => p.lng) };
+  }
   const east = b.east < b.west ? b.east + 360 : b.east;
   return { lat: (b.south + b.north) / 2, lng: (b.west + east) / 2 };
 }
 
-/** beamLines draws the tree: from a person to areas, and from areas to their places. */
-export function beamLines(from, blocks, branches = 6, leaves = 5) {
+/** beamLines draws branches of the tree: from a person to areas, and from areas to their
+    places. */
+export function beamLines(from, blocks, leaves = 6) {
   const features = [];
-  for (const b of blocks.slice(0, branches)) {
-    const m = middle(b);
+  for (const b of blocks) {
+    const m = heart(b);
     if (from) {
       features.push(feature("LineString", [[from.lng, from.lat], [m.lng, m.lat]], { probability: b.probability, level: 0 }));
     }
@@ -86,12 +98,33 @@ export function beamLines(from, blocks, branches = 6, leaves = 5) {
   return collection(features);
 }
 
-/** answerPoints draws the places of an answer, the first one last, so that it lies on top. */
-export function answerPoints(places, chosen) {
-  return collection(places.map((p) => feature("Point", [p.lng, p.lat], {
-    poi: p.poi, name: p.name || p.poi, rank: p.rank > 0 ? String(p.rank) : "", order: -p.rank,
-    source: p.source, chosen: p.poi === chosen,
+/** glow draws the heat inside the areas: each place by what it gets of its area. */
+export function glow(blocks) {
+  return collection(blocks.flatMap((b) => b.inners.map((p) => {
+    const probability = b.probability * p.probability;
+    return feature("Point", [p.lng, p.lat], { probability, shade: shade(probability * 4) }); // a place has less than an area
   })));
+}
+
+/** radius of the circle of an answer in pixels: the likelier, the larger. */
+export function radius(probability) {
+  return 9 + 13 * Math.sqrt(Math.max(0, Math.min(1, probability)));
+}
+
+/** answerPoints draws the places of an answer, the first one last, so that it lies on top.
+    at(place) is where its circle is drawn, {lat, lng}; a stalk leads to where it is. */
+export function answerPoints(places, chosen, at) {
+  return collection(places.flatMap((p) => {
+    const there = at(p);
+    const stalk = [[p.lng, p.lat], [there.lng, there.lat]];
+    return [
+      feature("LineString", stalk, {}),
+      feature("Point", [there.lng, there.lat], {
+        poi: p.poi, name: title(p), below: p.below, rank: p.rank > 0 ? String(p.rank) : "", order: -p.rank,
+        radius: radius(p.probability), sort: p.sort, chosen: p.poi === chosen,
+      }),
+    ];
+  }));
 }
 
 /** pastLine draws where a person was, in order, and each place once with its visits. */
@@ -100,14 +133,14 @@ export function pastLine(steps) {
   for (const s of steps) {
     seen.set(s.poi, { ...s, visits: (seen.get(s.poi)?.visits ?? 0) + 1 });
   }
-  const points = [...seen.values()].map((s) => feature("Point", [s.lng, s.lat], { poi: s.poi, name: s.name || s.poi, visits: s.visits }));
+  const points = [...seen.values()].map((s) => feature("Point", [s.lng, s.lat], { poi: s.poi, name: title(s), below: plural(s.visits, "visit"), visits: s.visits }));
   const line = steps.slice(-20).map((s) => [s.lng, s.lat]);
   return collection(line.length > 1 ? [feature("LineString", line, {}), ...points] : points);
 }
 
 /** catalogPoints draws places of the catalog. */
 export function catalogPoints(pois) {
-  return collection(pois.map((p) => feature("Point", [p.lng, p.lat], { poi: p.id, name: p.name || p.id })));
+  return collection(pois.map((p) => feature("Point", [p.lng, p.lat], { poi: p.id, name: title(p), below: p.name ? kind(p.category) : p.id })));
 }
 
 /** around is the box of a list of positions with a margin, at least two kilometres wide. */

@@ -14,7 +14,7 @@ export function colours() {
 }
 
 /** sourceNames are the sources whose data the page sets. */
-export const sourceNames = ["graticule", "catalog", "blocks", "beam", "past", "places"];
+export const sourceNames = ["graticule", "catalog", "blocks", "glow", "beam", "past", "me", "places"];
 
 /** mapStyle is the style object of a map, over a basemap where there is one. */
 export function mapStyle(basemap) {
@@ -61,22 +61,27 @@ function gridLayers(c) {
   ];
 }
 
+// likelier grows with the probability of a feature, fast at first: most are small.
+function likelier(least, most) {
+  return ["interpolate", ["linear"], ["sqrt", ["get", "probability"]], 0, least, 1, most];
+}
+
 function heatLayers(c) {
   const colour = ["match", ["get", "shade"], ...shadeColours.flatMap((name, i) => [i, c[name]]), c.far1];
   return [
-    { id: "heat", type: "fill", source: "blocks", paint: { "fill-color": colour, "fill-opacity": 0.4 } },
-    { id: "heat-edge", type: "line", source: "blocks", paint: { "line-color": colour, "line-width": 1 } },
+    { id: "heat", type: "fill", source: "blocks", paint: { "fill-color": colour, "fill-opacity": likelier(0.04, 0.28) } },
+    { id: "heat-edge", type: "line", source: "blocks", paint: { "line-color": colour, "line-width": 1, "line-opacity": likelier(0.3, 1) } },
+    {
+      id: "glow", type: "circle", source: "glow",
+      paint: { "circle-color": colour, "circle-opacity": 0.55, "circle-blur": 1, "circle-radius": likelier(6, 70) },
+    },
     {
       id: "heat-near", type: "line", source: "blocks", filter: ["==", ["get", "block"], ""],
       paint: { "line-color": c.ink, "line-width": 3 },
     },
     {
       id: "beam", type: "line", source: "beam", layout: { "line-cap": "round" },
-      paint: {
-        "line-color": c.s2,
-        "line-width": ["interpolate", ["linear"], ["sqrt", ["get", "probability"]], 0, 0.5, 1, 8],
-        "line-opacity": ["case", ["==", ["get", "level"], 0], 0.75, 0.5],
-      },
+      paint: { "line-color": c.s2, "line-width": likelier(0.6, 5), "line-opacity": 0.6 },
     },
   ];
 }
@@ -85,7 +90,7 @@ function placeLayers(c) {
   return [
     {
       id: "catalog", type: "circle", source: "catalog",
-      paint: { "circle-color": c.muted, "circle-opacity": 0.45, "circle-radius": ["interpolate", ["linear"], ["zoom"], 9, 1.2, 14, 3.5, 17, 6] },
+      paint: { "circle-color": c.muted, "circle-opacity": 0.35, "circle-radius": ["interpolate", ["linear"], ["zoom"], 9, 1.2, 14, 3.5, 17, 6] },
     },
     {
       id: "past-line", type: "line", source: "past", filter: ["==", ["geometry-type"], "LineString"],
@@ -104,26 +109,42 @@ function placeLayers(c) {
 function answerLayers(c) {
   const l = label(c, 12);
   const chosen = ["==", ["get", "chosen"], true];
+  const colour = ["match", ["get", "sort"], "before", c.s3, "cold", c.s4, c.s1];
+  const circles = ["==", ["geometry-type"], "Point"];
   return [
     {
-      id: "places", type: "circle", source: "places",
+      id: "stalks", type: "line", source: "places", filter: ["==", ["geometry-type"], "LineString"], layout: { "line-cap": "round" },
+      paint: { "line-color": c.ink, "line-width": 2 },
+    },
+    {
+      id: "places", type: "circle", source: "places", filter: circles,
       layout: { "circle-sort-key": ["get", "order"] },
       paint: {
-        "circle-color": ["match", ["get", "source"], "copy", c.s3, "cold", c.s4, c.s1],
-        "circle-radius": ["case", chosen, 13, 10],
+        "circle-color": colour,
+        "circle-radius": ["get", "radius"],
         "circle-stroke-color": ["case", chosen, c.ink, c.card],
         "circle-stroke-width": ["case", chosen, 3, 1.5],
       },
     },
     {
-      id: "ranks", type: "symbol", source: "places",
-      layout: { ...l.layout, "text-field": ["get", "rank"], "text-allow-overlap": true, "text-ignore-placement": true, "symbol-sort-key": ["get", "order"] },
+      id: "names", type: "symbol", source: "places", filter: circles,
+      layout: {
+        ...l.layout, "text-field": ["get", "name"], "text-max-width": 9, "symbol-sort-key": ["-", 0, ["get", "order"]],
+        "text-variable-anchor": ["top", "bottom", "left", "right"], "text-radial-offset": ["+", 0.3, ["/", ["get", "radius"], 12]], "text-justify": "auto",
+      },
+      paint: l.paint,
+    },
+    {
+      // Above the names and first in the search for room, so that no name lies on a rank.
+      id: "ranks", type: "symbol", source: "places", filter: circles,
+      layout: { ...l.layout, "text-field": ["get", "rank"], "text-allow-overlap": true, "text-padding": 8, "symbol-sort-key": ["get", "order"] },
       paint: { "text-color": c.card },
     },
     {
-      id: "names", type: "symbol", source: "places",
-      layout: { ...l.layout, "text-field": ["get", "name"], "text-anchor": "top", "text-offset": [0, 1.1], "text-max-width": 9, "symbol-sort-key": ["-", 0, ["get", "order"]] },
-      paint: l.paint,
+      // The marker of the person is no part of the drawing; this keeps names away from it.
+      id: "me", type: "symbol", source: "me",
+      layout: { "text-font": fonts, "text-field": "●", "text-size": 40, "text-allow-overlap": true },
+      paint: { "text-opacity": 0 },
     },
   ];
 }

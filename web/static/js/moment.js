@@ -92,6 +92,12 @@ export function words(m) {
   return `${weekdays[weekday(m)]} ${d.getUTCDate()} ${months[d.getUTCMonth()]} ${d.getUTCFullYear()}, ${clock(minutes(m))}`;
 }
 
+/** dateWords writes the day of a moment: 1 Feb 2013. */
+export function dateWords(m) {
+  const d = new Date(m.wall);
+  return `${d.getUTCDate()} ${months[d.getUTCMonth()]} ${d.getUTCFullYear()}`;
+}
+
 /** zoneWords writes the offset: UTC-05:00. */
 export function zoneWords(m) {
   return m.offset === 0 ? "UTC" : "UTC" + zone(m.offset);

@@ -11,13 +11,17 @@ export function describe(err) {
   };
 }
 
-/** showProblem fills an element with a failure; clearProblem empties it. */
-export function showProblem(where, err) {
+/** showProblem fills an element with a failure, and with what comes next if more is not
+    empty; clearProblem empties it. */
+export function showProblem(where, err, more = "") {
   const { title, detail, lines } = describe(err);
   where.hidden = false;
   where.replaceChildren(el("strong", {}, title));
   if (detail && detail !== title) {
     where.append(el("p", {}, detail));
+  }
+  if (more) {
+    where.append(el("p", {}, more));
   }
   if (lines.length > 0) {
     where.append(el("ul", {}, lines.map((line) => el("li", {}, line))));

@@ -1,7 +1,7 @@
 // Whose next place: a person with stored actions, found by the first letters of the
 // name, or visits drawn by hand.
 
-import { instant, now, onTheHalf, parse, words, zoneWords } from "./moment.js";
+import { instant, now, onTheHalf, parse, words } from "./moment.js";
 import { find, nameOf, place } from "./places.js";
 import { actions } from "./service.js";
 import { plural } from "./words.js";
@@ -28,6 +28,15 @@ export function homeOf(person) {
     }
   }
   return null;
+}
+
+/** visitsOf counts what a person did at each place, a map from place to number. */
+export function visitsOf(person) {
+  const visits = new Map();
+  for (const s of person.steps) {
+    visits.set(s.poi, (visits.get(s.poi) ?? 0) + 1);
+  }
+  return visits;
 }
 
 /** located steps of a person, oldest first, for the map. */
@@ -68,5 +77,5 @@ export function describePerson(person) {
   }
   const who = person.user || "A drawn history";
   const last = person.steps.at(-1);
-  return `${who}: ${plural(person.count, "action")}, the last on ${words(person.last)} (${zoneWords(person.last)}) at ${nameOf(last.poi)}.`;
+  return `${who}: ${plural(person.count, "action")}, the last on ${words(person.last)} at ${nameOf(last.poi)}.`;
 }

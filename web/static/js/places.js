@@ -2,38 +2,44 @@
 // asked once for each.
 
 import { poi, pois } from "./service.js";
+import { title } from "./words.js";
 
 const known = new Map();
 const absent = new Set();
 const atOnce = 6;
 const pages = 3; // of a thousand places each: more dots say no more
 
-/** learn remembers places: {poi or id, name, lat, lng}. */
+/** learn remembers places: {poi or id, name, category, lat, lng}. */
 export function learn(list) {
   for (const p of list) {
     const id = p.id ?? p.poi;
-    known.set(id, { id, name: p.name || known.get(id)?.name || "", lat: p.lat, lng: p.lng });
+    const before = known.get(id);
+    known.set(id, { id, name: p.name || before?.name || "", category: p.category || before?.category || "", lat: p.lat, lng: p.lng });
   }
 }
 
 /** place returns what is known of an id, or undefined. */
 export const place = (id) => known.get(id);
 
-/** nameOf is the name of a place, or its id. */
-export const nameOf = (id) => known.get(id)?.name || id;
+/** nameOf is what people call a place; of one that is not known, its id. */
+export const nameOf = (id) => (known.has(id) ? title(known.get(id)) : id);
+
+/** listName tells a place from all others: places without a name share their kind. */
+export const listName = (p) => p.name || `${title(p)} ${p.id}`;
 
 /** names lists the known places for a field with suggestions. */
 export const names = () => [...known.values()];
 
-/** byName finds a place by its id or its name; undefined if there is none. */
+/** byName finds a place by its id or by what listName says; undefined if there is none. */
 export function byName(text) {
-  return known.get(text) ?? names().find((p) => p.name.toLowerCase() === text.toLowerCase());
+  return known.get(text) ?? names().find((p) => listName(p).toLowerCase() === text.toLowerCase());
 }
 
-/** find asks for those of the ids that are not known yet. A place that the service does
+/** find asks for those of the ids that are not known yet, and says whether there were any. A place that the service does
     not have is left out: a history may name places that are gone. */
 export async function find(ids, signal) {
   const todo = [...new Set(ids)].filter((id) => !known.has(id) && !absent.has(id));
+  const some = todo.length > 0;
   const work = async () => {
     for (let id = todo.pop(); id !== undefined; id = todo.pop()) {
       try {
@@ -47,6 +53,7 @@ export async function find(ids, signal) {
     }
   };
   await Promise.all(Array.from({ length: atOnce }, work));
+  return some;
 }
 
 /** inBox lists places of the catalog inside a box, and whether there are more. */

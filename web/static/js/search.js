@@ -34,6 +34,9 @@ export class SearchField {
     try {
       const page = await users(prefix, cursor, signal);
       signal.throwIfAborted();
+      if (document.activeElement !== this.field) {
+        return; // the person has gone on
+      }
       this.found = cursor ? [...this.found, ...(page.items ?? [])] : page.items ?? [];
       this.cursor = page.next ?? "";
       this.render();
@@ -104,6 +107,7 @@ export class SearchField {
   key(event) {
     const rows = this.rows();
     if (event.key === "Escape") {
+      event.preventDefault(); // the browser would empty the field and so ask for everybody
       this.close();
     } else if (event.key === "Enter") {
       event.preventDefault();

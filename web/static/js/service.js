@@ -15,6 +15,12 @@ export class Problem extends Error {
   }
 }
 
+/** comesBack tells whether the same question may be answered in a while: the service is
+    not there, or says that a part of it is not. */
+export function comesBack(err) {
+  return err instanceof Problem && (err.status === 0 || err.status === 502 || err.status === 503);
+}
+
 let askKey = null; // shows the dialog; resolves to a key, or to null if the person gave up
 let asking = null; // one dialog for all questions that wait for it
 

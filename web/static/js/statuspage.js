@@ -5,9 +5,11 @@ import { setUpKey } from "./keydialog.js";
 import { clearProblem, showProblem } from "./notice.js";
 import { parse, words, zoneWords } from "./moment.js";
 import { status } from "./service.js";
-import { count, duration, milliseconds, percent } from "./words.js";
+import { gaugeWords } from "./gauges.js";
+import { count, duration, megabytes, milliseconds, percent } from "./words.js";
 
 const every = 5000; // ms
+const probes = new Set(["livez", "readyz"]); // asked by machines all day, and 503 while a model loads
 
 function tile(name, value, below = "") {
   return el("li", {}, el("span", { class: "name" }, name), el("span", { class: "value" }, value), el("span", { class: "below" }, below));
@@ -15,7 +17,7 @@ function tile(name, value, below = "") {
 
 function tiles(s) {
   const started = Date.parse(s.started);
-  const routes = s.routes ?? [];
+  const routes = (s.routes ?? []).filter((r) => !probes.has(r.route));
   const requests = routes.reduce((sum, r) => sum + r.requests, 0);
   const errors = routes.reduce((sum, r) => sum + r.errors, 0);
   byId("tiles").replaceChildren(
@@ -23,7 +25,7 @@ function tiles(s) {
     tile("places", count(s.pois)),
     tile("people", count(s.users)),
     tile("actions", count(s.actions), `kept in ${s.store}`),
-    tile("requests", count(requests), requests === 0 ? "nobody has asked yet" : `${count(errors)} errors, ${percent(errors / requests)}`),
+    tile("requests", count(requests), requests === 0 ? "nobody has asked yet" : `${count(errors)} errors, ${percent(errors / requests)}; without probes`),
   );
 }
 
@@ -49,7 +51,7 @@ function model(m) {
     el("td", { class: "num" }, count(m.places)),
     el("td", { class: "num" }, count(m.users)),
     el("td", { class: "num" }, count(m.requests)),
-    el("td", { class: "num" }, m.memory_mb ? `${count(m.memory_mb)} MB` : "-"),
+    el("td", { class: "num" }, m.memory_mb ? megabytes(m.memory_mb) : "-"),
     el("td", {}, loaded ? `${words(loaded)} ${zoneWords(loaded)}${took}` : "-"));
 }
 
@@ -73,19 +75,27 @@ function shadow(s) {
   }
 }
 
+// rows fills a table; on a phone each cell says what its column is called.
+function rows(id, list, empty) {
+  const body = byId(id);
+  const heads = [...body.closest("table").querySelectorAll("thead th")].map((th) => th.textContent);
+  body.replaceChildren(...(list.length > 0 ? list : [none(heads.length, empty)]));
+  for (const row of list) {
+    [...row.children].forEach((cell, i) => { cell.dataset.label = heads[i]; });
+  }
+}
+
 /** show fills the page with an answer of /v1/status. */
 export function show(s) {
   byId("status").hidden = false;
   checks(s);
   tiles(s);
-  const models = (s.models ?? []).map(model);
-  byId("models").replaceChildren(...(models.length > 0 ? models : [none(8, "No model is loaded.")]));
-  const routes = (s.routes ?? []).map(route);
-  byId("routes").replaceChildren(...(routes.length > 0 ? routes : [none(7, "Nobody has asked yet.")]));
+  rows("models", (s.models ?? []).map(model), "No model is loaded.");
+  rows("routes", (s.routes ?? []).map(route), "Nobody has asked yet.");
   shadow(s);
-  const gauges = Object.entries(s.gauges ?? {}).sort(([a], [b]) => a.localeCompare(b));
+  const gauges = Object.entries(s.gauges ?? {}).map(([name, value]) => ({ name, ...gaugeWords(name, value) })).sort((a, b) => a.order - b.order || a.name.localeCompare(b.name));
   byId("gauges-part").hidden = gauges.length === 0;
-  byId("gauges").replaceChildren(...gauges.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, String(Number(value.toPrecision(4)))))));
+  byId("gauges").replaceChildren(...gauges.map((g) => el("div", { title: g.name }, el("dt", {}, g.text), el("dd", {}, g.value))));
 }
 
 async function refresh() {

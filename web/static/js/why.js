@@ -3,6 +3,7 @@
 
 import { el, svg } from "./dom.js";
 import { clock, parse, words } from "./moment.js";
+import { nameOf } from "./places.js";
 import { percent, points } from "./words.js";
 
 const shownActions = 5;
@@ -47,20 +48,25 @@ function splitBar(copied, generated) {
 function actionRow(a) {
   const at = parse(a.time);
   return el("li", {},
-    el("span", {}, `${at ? words(at) : a.time}, ${a.type} at ${a.name || a.poi}`),
+    el("span", {}, a.name || nameOf(a.poi), el("span", { class: "muted" }, `${at ? words(at) : a.time}, ${a.type}`)),
     el("span", {}, points(a.delta)));
+}
+
+/** mattered are the past actions that moved an answer most. */
+export function mattered(said) {
+  return [...said.actions].sort((a, b) => Math.abs(b.delta) - Math.abs(a.delta)).slice(0, shownActions);
 }
 
 /** showWhy makes the part below an answer. curve may be null while it is on its way. */
 export function showWhy(said, curve, minute, day) {
-  const mattered = [...said.actions].sort((a, b) => Math.abs(b.delta) - Math.abs(a.delta)).slice(0, shownActions);
+  const actions = mattered(said);
   return el("div", { class: "why" },
-    el("p", {}, `${percent(said.place.probability)}: ${percent(said.copied)} from places of the past, ${percent(said.generated)} from new ideas.`),
+    el("p", {}, `Of its ${percent(said.place.probability)}, ${percent(said.copied)} come from weighing the past and ${percent(said.generated)} from the generator.`),
     splitBar(said.copied, said.generated),
-    el("p", { class: "muted" }, `For this moment the model returns to the past with ${percent(said.copy_gate)}.`),
+    el("p", { class: "muted" }, `At this moment the model trusts the past with ${percent(said.copy_gate)} and the generator with the rest.`),
     el("h3", {}, "Past actions that mattered"),
-    mattered.length > 0
-      ? el("ul", { class: "acts" }, mattered.map(actionRow))
+    actions.length > 0
+      ? el("ul", { class: "acts" }, actions.map(actionRow))
       : el("p", { class: "muted" }, "None: without any one of them the answer stays the same."),
     el("h3", {}, `This place at other hours of ${day}`),
     curve ? drawCurve(curve, minute, day) : el("p", { class: "muted" }, "Asking about 24 hours."));

@@ -1,4 +1,6 @@
-// Numbers and names as people read them.
+// Numbers and names as people read them. A number and its unit stay on one line.
+
+const gap = "\u00a0";
 
 /** percent writes a share of 1 with two digits that matter: 31 %, 4.2 %, 0.08 %. */
 export function percent(share) {
@@ -7,12 +9,12 @@ export function percent(share) {
     return "-";
   }
   if (p > 0 && p < 0.01) {
-    return "< 0.01 %";
+    return `<${gap}0.01${gap}%`;
   }
   if (p > 99.5 && p < 100) {
-    return "> 99 %";
+    return `>${gap}99${gap}%`;
   }
-  return `${Number(p.toPrecision(2))} %`;
+  return `${Number(p.toPrecision(2))}${gap}%`;
 }
 
 /** points writes a difference of two shares with its sign: +3.1 points. */
@@ -21,7 +23,7 @@ export function points(delta) {
   if (Math.abs(p) < 0.01) {
     return "no change";
   }
-  return `${p < 0 ? "-" : "+"}${Math.abs(p)} points`;
+  return `${p < 0 ? "-" : "+"}${Math.abs(p)}${gap}points`;
 }
 
 /** distance writes metres: 80 m, 1.2 km, 14 km. */
@@ -30,9 +32,9 @@ export function distance(m) {
     return "";
   }
   if (m < 995) {
-    return `${m < 10 ? Math.round(m) : Math.round(m / 10) * 10} m`;
+    return `${m < 10 ? Math.round(m) : Math.round(m / 10) * 10}${gap}m`;
   }
-  return m < 9950 ? `${(m / 1000).toFixed(1)} km` : `${count(Math.round(m / 1000))} km`;
+  return m < 9950 ? `${(m / 1000).toFixed(1)}${gap}km` : `${count(Math.round(m / 1000))}${gap}km`;
 }
 
 /** count writes a whole number in groups of three. */
@@ -48,6 +50,26 @@ export function plural(n, one, many = one + "s") {
 /** leaf is the last level of a category path. */
 export function leaf(category) {
   return (category ?? "").split(" > ").at(-1);
+}
+
+/** kind is the last level of a category path; empty where the data knows none. */
+export function kind(category) {
+  const last = leaf(category);
+  return last.toLowerCase() === "unknown" ? "" : last;
+}
+
+const longKind = 24; // letters
+
+/** title is what people call a place: its name, or its kind where the data has no names,
+    without the explanation in brackets of a long one. */
+export function title(place) {
+  const of = kind(place.category);
+  return place.name || (of.length > longKind ? of.replace(/ \([^)]*\)$/, "") : of) || "Place of unknown kind";
+}
+
+/** megabytes writes memory: 0.07 MB, 12 MB, 1,400 MB. */
+export function megabytes(mb) {
+  return `${mb < 100 ? Number(mb.toPrecision(2)) : count(mb)}${gap}MB`;
 }
 
 /** position writes degrees to about 10 m. */
@@ -68,9 +90,9 @@ export function milliseconds(ms) {
     return "-";
   }
   if (ms >= 1000) {
-    return `${Number((ms / 1000).toPrecision(2))} s`;
+    return `${Number((ms / 1000).toPrecision(2))}${gap}s`;
   }
-  return `${Number(ms.toPrecision(2))} ms`;
+  return `${Number(ms.toPrecision(2))}${gap}ms`;
 }
 
 /** duration writes seconds in the two largest units that fit: 3 d 4 h, 12 min 5 s. */
