@@ -130,17 +130,18 @@ func TestSetsDoNotShareWrongly(t *testing.T) {
 	seen := map[string]string{}
 	for name, change := range map[string]func(*vector.Set, *vector.IndexOptions){
 		"itself":    func(*vector.Set, *vector.IndexOptions) {},
-		"a number":  func(s *vector.Set, _ *vector.IndexOptions) { s.Data[149] += 1e-6 },
-		"an id":     func(s *vector.Set, _ *vector.IndexOptions) { s.IDs[49] += "x" },
-		"a place":   func(s *vector.Set, _ *vector.IndexOptions) { s.Lng[49] += 1e-9 },
+		"a number":  func(s *vector.Set, _ *vector.IndexOptions) { s.Data[8999] += 1e-6 },
+		"the first": func(s *vector.Set, _ *vector.IndexOptions) { s.Lat[0] += 1e-9 },
+		"an id":     func(s *vector.Set, _ *vector.IndexOptions) { s.IDs[2999] += "x" },
+		"a place":   func(s *vector.Set, _ *vector.IndexOptions) { s.Lng[2999] += 1e-9 },
 		"no places": func(s *vector.Set, _ *vector.IndexOptions) { s.Lat, s.Lng = nil, nil },
 		"a shape": func(s *vector.Set, _ *vector.IndexOptions) {
-			s.Dim, s.IDs, s.Lat, s.Lng = 6, s.IDs[:25], s.Lat[:25], s.Lng[:25]
+			s.Dim, s.IDs, s.Lat, s.Lng = 6, s.IDs[:1500], s.Lat[:1500], s.Lng[:1500]
 		},
 		"a measure":  func(_ *vector.Set, o *vector.IndexOptions) { o.Measure = vector.Cosine },
 		"the blocks": func(_ *vector.Set, o *vector.IndexOptions) { o.BlockKM = 7 },
 	} {
-		s, o := vectortest.Set(4, 50, 3, true), vector.IndexOptions{}
+		s, o := vectortest.Set(4, 3000, 3, true), vector.IndexOptions{}
 		change(s, &o)
 		x, err := d.Index(ctx, s, o)
 		if err != nil {

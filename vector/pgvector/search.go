@@ -170,7 +170,7 @@ func (x *Index) Vectors(ctx context.Context, rows ...int32) ([][]float32, error)
 	var n int32
 	var v []float32
 	_, err = pgx.ForEachRow(answer, []any{&n, &v}, func() error {
-		of[n], v = v, nil
+		of[n] = v
 		return nil
 	})
 	if err != nil {

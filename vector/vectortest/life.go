@@ -56,20 +56,27 @@ func sameSet(t *testing.T, home Home) {
 
 func endedContext(t *testing.T, home Home) {
 	s := Set(14, 40_000, 1, false)
-	ctx, cancel := context.WithCancel(context.Background())
 	x := home.open(t, s, vector.IndexOptions{})
 	defer closed(t, x)
+	gone := errors.New("the caller has gone")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	check := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, gone) || errors.Is(err, vector.ErrUnavailable) {
+			t.Errorf("%s: %v; want the cause of the context's end alone", what, err)
+		}
+	}
 	// It ends while rows are read; none of them will do.
-	hits, err := x.Search(ctx, []float32{1}, 1, vector.Area{Keep: func(int32) bool { cancel(); return false }})
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled on the way: %v, %v", hits, err)
+	seen := 0
+	_, err := x.Search(ctx, []float32{1}, 1, vector.Area{Keep: func(int32) bool { seen++; cancel(gone); return false }})
+	check("ended on the way", err)
+	if seen == len(s.IDs) {
+		t.Error("all rows were read though nobody waited any more")
 	}
-	if hits, err := x.Search(ctx, []float32{1}, 1, vector.Area{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("a search after that: %v, %v", hits, err)
-	}
-	if v, err := x.Vectors(ctx, 1); !errors.Is(err, context.Canceled) {
-		t.Errorf("vectors after that: %v, %v", v, err)
-	}
+	_, err = x.Search(ctx, []float32{1}, 1, vector.Area{})
+	check("a search after that", err)
+	_, err = x.Vectors(ctx, 1)
+	check("vectors after that", err)
 	if hits := search(t, x, []float32{1}, 1, vector.Area{}); len(hits) != 1 {
 		t.Errorf("a search with another context: %v", hits)
 	}
