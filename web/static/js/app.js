@@ -60,10 +60,7 @@ const shared = {
   all: showAll,
   picked(pane, id, layer) {
     if (drawing) {
-      byId("missed").textContent = id ? "" : "There is no place: click nearer to a dot, or zoom in.";
-      if (id) {
-        visit(pane, id);
-      }
+      visit(pane, id);
     } else if (layer === "places" || layer === "past") {
       pane.choose(id);
     }
@@ -187,7 +184,7 @@ function choosePerson(user) {
 
 function setDrawing(yes) {
   drawing = yes;
-  panes.forEach((p) => { if (p.map) { p.map.patient = yes; } });
+  panes.forEach((p) => p.map?.setPatient(yes));
   byId("drawing").hidden = !yes;
   byId("draw").setAttribute("aria-pressed", String(yes));
 }

@@ -28,7 +28,7 @@ const showAll = (onClick) => ({
 });
 
 /** MapView draws on an element. Its listeners are onMove(view), onPosition(at), onAll() and
-    onPick(id, layer), whose id is empty where there is nothing. */
+    onPick(id, layer). */
 export class MapView {
   constructor(element, name, view, basemap) {
     this.data = {};
@@ -57,6 +57,7 @@ export class MapView {
     this.map.on("mousemove", (event) => this.tell(event));
     this.map.on("mouseout", () => this.popup.remove());
     this.popup = new Popup({ closeButton: false, closeOnClick: false, offset: 12, maxWidth: "260px" });
+    this.missed = new Popup({ closeButton: false, closeOnClick: false, closeOnMove: true, offset: 12, className: "missed" });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
       this.map.setStyle(mapStyle(basemap), { diff: false });
     });
@@ -143,6 +144,13 @@ export class MapView {
   /** setBranches draws the parts of the tree that are open. */
   setBranches(blocks) { this.set("beam", beamLines(this.at, blocks)); }
 
+  /** setPatient lets a click count for a place that is only near, and two clicks for two
+      visits rather than for a zoom. */
+  setPatient(yes) {
+    this.patient = yes;
+    this.map.doubleClickZoom[yes ? "disable" : "enable"]();
+  }
+
   setPast(steps) { this.set("past", pastLine(steps)); }
 
   setCatalog(pois) { this.set("catalog", catalogPoints(pois)); }
@@ -192,8 +200,13 @@ export class MapView {
   }
 
   pick(event) {
+    this.missed.remove();
     const hit = this.found(event.point, this.patient ? farReach : reach);
-    this.onPick(hit?.properties.poi ?? "", hit?.layer.id ?? "");
+    if (hit) {
+      this.onPick(hit.properties.poi, hit.layer.id);
+    } else if (this.patient) {
+      this.missed.setLngLat(event.lngLat).setDOMContent(el("div", { role: "status" }, "No place here: click nearer to a dot, or zoom in.")).addTo(this.map);
+    }
   }
 
   tell(event) {
