@@ -22,6 +22,7 @@ import (
 	"github.com/whereto/whereto/recommend"
 	"github.com/whereto/whereto/store"
 	"github.com/whereto/whereto/store/sqlite"
+	"github.com/whereto/whereto/vector"
 )
 
 var ctx = context.Background()
@@ -36,6 +37,7 @@ type rig struct {
 	d     *poi.Dataset
 	rank  desk.Ranker
 	embed desk.Embedder
+	keep  func(context.Context, *vector.Set, vector.IndexOptions) (vector.Searcher, error)
 	now   time.Time
 }
 
@@ -125,7 +127,7 @@ func (g *rig) load(ctx context.Context, version string) (*desk.Model, error) {
 	c := recommend.DefaultLive()
 	c.Batch = 2
 	return desk.NewModel(ctx, desk.Parts{Version: version, Name: "toy", Index: g.a.Index.Fingerprint(), Dataset: g.d,
-		Lookup: g.a.Index.Lookup, Predictor: g.p, Live: c, Rank: g.rank, Embed: g.embed})
+		Lookup: g.a.Index.Lookup, Predictor: g.p, Live: c, Rank: g.rank, Embed: g.embed, Vectors: g.keep})
 }
 
 // at is a moment with the toy city's offset.

@@ -32,6 +32,7 @@ var _ = register(newServeCmd)
 type serving struct {
 	listen, admin string
 	store         string
+	vectors       string
 	keys, models  string
 	rank, embed   string
 	trust, data   []string
@@ -96,6 +97,7 @@ func (s *serving) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.listen, "listen", "127.0.0.1:8080", "`HOST:PORT` of the service")
 	f.StringVar(&s.admin, "admin-listen", "127.0.0.1:9090", "`HOST:PORT` of metrics, profiles and reload; empty: none")
 	f.StringVar(&s.store, "store", "sqlite:whereto.db", "`ADDRESS` where state is kept: sqlite:PATH, postgres://... or redis://...")
+	f.StringVar(&s.vectors, "vectors", inMemory, "`ADDRESS` where what places are alike by is kept: memory, or postgres://... with pgvector")
 	f.BoolVar(&s.empty, "no-import", false, "leave an empty store empty rather than fill it with the model's data")
 	f.StringVar(&s.keys, "keys", "", "`FILE` of API keys, as made by whereto keys new")
 	f.StringVar(&s.models, "models", "", "`SHELF`, a folder of bundles, as made by whereto models pack")
@@ -209,7 +211,7 @@ func (s *serving) server(o serve.Options, again *reloader) (*serve.Server, error
 	return server, nil
 }
 
-// fill says which models there are.
+// fill says which models there are, and where their vectors go.
 func (s *serving) fill(ctx context.Context, lib *library, args []string) (err error) {
 	if lib.verify.Trusted, err = trusted(s.trust); err != nil {
 		return err
@@ -227,6 +229,9 @@ func (s *serving) fill(ctx context.Context, lib *library, args []string) (err er
 	first, err := lib.first()
 	if err == nil && first == "" {
 		err = fmt.Errorf("the shelf %s has no current version: %w; `whereto models pack RUN --models %s --activate` makes one", s.models, poi.ErrEmpty, s.models)
+	}
+	if err == nil {
+		lib.vectors, err = openVectors(ctx, s.vectors)
 	}
 	return err
 }

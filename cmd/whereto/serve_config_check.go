@@ -76,6 +76,7 @@ func (s *serving) verdicts() []verdict {
 		{"listen", address(s.listen, false)},
 		{"admin-listen", address(s.admin, true)},
 		{"store", storeopen.Check(s.store)},
+		{"vectors", checkVectors(s.vectors)},
 		{"origin", serve.CheckOrigins(s.origins)},
 		{"log-format", oneOf(s.log.Format, "json", "text")},
 		{"log-level", oneOf(s.log.Level, "debug", "info", "warn", "error")},

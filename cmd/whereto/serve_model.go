@@ -35,6 +35,7 @@ type library struct {
 	shelf   *bundle.Shelf     // nil: none
 	verify  bundle.VerifyOptions
 	live    recommend.LiveConfig
+	vectors keeper // nil: in this process
 	// opened is told of every data set that was read, for the first import.
 	opened func(version string, d *poi.Dataset)
 }
@@ -138,7 +139,7 @@ func (l *library) load(ctx context.Context, version string) (*desk.Model, error)
 		l.opened(version, t.Dataset)
 	}
 	p := desk.Parts{Version: version, Name: t.Recipe.Name, Index: t.Index.Fingerprint(), Dataset: t.Dataset,
-		Lookup: t.Index.Lookup, Predictor: t.Predictor, Live: l.live, Files: files, Close: t.Close}
+		Lookup: t.Index.Lookup, Predictor: t.Predictor, Live: l.live, Files: files, Vectors: l.vectors, Close: t.Close}
 	if err := l.addStages(ctx, &p, stages, o); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
@@ -16,8 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/whereto/whereto/api"
 	"github.com/whereto/whereto/client"
+	"github.com/whereto/whereto/internal/testkit"
 )
 
 // lines is a standard error that can be read while the program writes it.
@@ -110,6 +114,7 @@ func TestServe(t *testing.T) {
 	if err != nil || done.Accepted != 1 {
 		t.Fatalf("%+v (%v)", done, err)
 	}
+	alike := likeThree(t, c)
 	if status := s.stop(); status != 0 {
 		t.Fatalf("told to stop, it ends with status %d:\n%s", status, s.err)
 	}
@@ -119,13 +124,18 @@ func TestServe(t *testing.T) {
 	if version = strings.TrimSpace(version); status != 0 || version == "" {
 		t.Fatalf("pack: status %d: %s", status, stderr)
 	}
-	s = startService(t, run, "--models", shelf, "--store", db)
+	vectors, look := "memory", func() int { return 0 }
+	t.Run("vectors in PostgreSQL", func(t *testing.T) { vectors, look = databaseOfVectors(t) })
+	s = startService(t, run, "--models", shelf, "--store", db, "--vectors", vectors)
 	if c, err = client.New(s.url, client.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := c.Recommend(ctx, api.RecommendRequest{Who: api.Who{User: "newcomer", Time: now}, K: 3})
 	if err != nil || len(got.Places) != 3 || got.Ignored != 1 || got.Version.Model != version {
 		t.Fatalf("after the restart: %+v (%v), want version %s and one ignored action", got, err, version)
+	}
+	if now := likeThree(t, c); !reflect.DeepEqual(now, alike) {
+		t.Errorf("places alike with vectors elsewhere:\n%+v\nwant\n%+v", now, alike)
 	}
 	models, err := c.Models(ctx)
 	if err != nil || len(models) != 2 {
@@ -141,9 +151,58 @@ func TestServe(t *testing.T) {
 	if m, err := c.RollBack(ctx); err != nil || m.Version != version {
 		t.Fatalf("roll back: %+v (%v)", m, err)
 	}
-	if status := s.stop(); status != 0 {
+	if n := look(); vectors != "memory" && n != 1 {
+		t.Errorf("%d tables of two versions with the same vectors, want 1", n)
+	}
+	if status := s.stop(); status != 0 || strings.Contains(s.err.String(), "hunter2") {
 		t.Fatalf("status %d:\n%s", status, s.err)
 	}
+	if n := look(); n != 0 {
+		t.Errorf("the service has left %d tables of vectors", n)
+	}
+}
+
+// databaseOfVectors returns the address of a database, with a password in it, and a
+// function that counts the sets in it.
+func databaseOfVectors(t *testing.T) (address string, look func() int) {
+	address = strings.Replace(testkit.Pgvector(t), "whereto@", "whereto:hunter2@", 1)
+	return address, func() (n int) {
+		ctx := context.Background()
+		conn, err := pgx.Connect(ctx, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(ctx)
+		if err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+}
+
+// likeThree lists the places that are like three of them, without scores, whose last
+// digits depend on where the vectors are.
+func likeThree(t *testing.T, c *client.Client) (out []api.SimilarPlace) {
+	t.Helper()
+	n := 0
+	for p, err := range c.POIs(t.Context(), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Similar(t.Context(), api.SimilarRequest{POI: p.ID, K: 10, Area: &api.Area{RadiusM: 1e6}})
+		if err != nil || len(got.Places) != 10 {
+			t.Fatalf("%+v (%v)", got, err)
+		}
+		for i := range got.Places {
+			got.Places[i].Score = 0
+		}
+		if out = append(out, got.Places...); n == 2 {
+			return out
+		}
+		n++
+	}
+	t.Fatal("there are fewer than three places")
+	return nil
 }
 
 func TestServeRefuses(t *testing.T) {
@@ -153,6 +212,7 @@ func TestServeRefuses(t *testing.T) {
 		"serve @/nothing":                      "nothing",
 		"serve --models @/empty":               "has no current version",
 		"serve --models @/empty --store what:": "none of sqlite",
+		"serve @/x --vectors redis://h":        "postgres://db/whereto, or memory",
 		"serve @/x --log-level loud":           "loud",
 		"models list":                          "accepts 1 arg",
 		"models pack @/nothing --out @/b":      "nothing",

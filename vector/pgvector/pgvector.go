@@ -74,21 +74,36 @@ func Open(ctx context.Context, dsn string) (*Database, error) {
 	return d, nil
 }
 
-// parse never repeats the address in an error: it may hold a password.
-func parse(dsn string) (*Database, error) {
-	refuse := func(why string) (*Database, error) {
-		return nil, fmt.Errorf("open the vectors: %w: %s; write postgres://USER@HOST:PORT/DATABASE", poi.ErrBadInput, why)
-	}
+// Check reports an address that no database can have, without opening anything.
+func Check(dsn string) error {
+	_, err := split(dsn)
+	return err
+}
+
+// split reads an address. It never repeats it in an error: it may hold a password.
+func split(dsn string) (*url.URL, error) {
 	u, err := url.Parse(dsn)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return refuse("the address is not a URL that begins with postgres:")
+		return nil, refuse("the address is not a URL that begins with postgres:")
+	}
+	return u, nil
+}
+
+func refuse(why string) error {
+	return fmt.Errorf("open the vectors: %w: %s; write one such as postgres://db/whereto", poi.ErrBadInput, why)
+}
+
+func parse(dsn string) (*Database, error) {
+	u, err := split(dsn)
+	if err != nil {
+		return nil, err
 	}
 	q := u.Query()
 	q.Del("durable") // a setting of the store, whose address may be given here too
 	u.RawQuery = q.Encode()
 	config, err := pgxpool.ParseConfig(u.String())
 	if err != nil {
-		return refuse("the address has a setting that PostgreSQL does not know, or a bad value")
+		return nil, refuse("the address has a setting that PostgreSQL does not know, or a bad value")
 	}
 	c := config.ConnConfig
 	if c.RuntimeParams["application_name"] == "" {
