@@ -6,6 +6,7 @@ package engine
 #cgo CFLAGS: -D_GNU_SOURCE
 #cgo LDFLAGS: -ldl
 #include <dlfcn.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -29,6 +30,12 @@ static void *create_quiet(void **out) {
 	if (status != NULL) return status;
 	atomic_fetch_add(&made, 1);
 	return add(*out, "session.intra_op.allow_spinning", "0");
+}
+
+static void trim(void) {
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }
 
 static long made_quiet(void) { return atomic_load(&made); }
@@ -83,6 +90,10 @@ func Yield() error {
 	}
 	return nil
 }
+
+// Trim gives memory that engines have freed back to the system, which the C library
+// otherwise keeps for later. Call it when a network is let go.
+func Trim() { C.trim() }
 
 // quieted counts the sessions that were made so.
 func quieted() int { return int(C.made_quiet()) }

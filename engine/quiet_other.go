@@ -4,3 +4,6 @@ package engine
 
 // Yield does nothing here: see the one for Linux with cgo.
 func Yield() error { return nil }
+
+// Trim does nothing here: see the one for Linux with cgo.
+func Trim() {}

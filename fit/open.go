@@ -42,8 +42,17 @@ type Trained struct {
 	Questions *poi.Dataset
 }
 
-// Close frees the run folder.
-func (t *Trained) Close() error { return t.Run.Close() }
+// Close frees the run folder, the weights and what was compiled for the predictor: an
+// engine's memory is not the garbage collector's. Nobody may use them any more.
+func (t *Trained) Close() error {
+	if t.Predictor != nil {
+		t.Predictor.Close()
+	}
+	if t.Store != nil {
+		t.Store.Finalize()
+	}
+	return t.Run.Close()
+}
 
 // Open loads a run folder and the data its recipe names. Data or an index other
 // than those of training, and weights of another network, give run.ErrMismatch

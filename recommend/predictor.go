@@ -97,6 +97,15 @@ func New(p Parts) (*Predictor, error) {
 	return r, nil
 }
 
+// Close frees what was compiled. Nobody may ask any more; the weights are the caller's.
+func (r *Predictor) Close() {
+	for _, e := range []*model.Exec{r.first, r.expand} {
+		if e != nil {
+			e.Finalize()
+		}
+	}
+}
+
 // Name implements poi.Scorer.
 func (r *Predictor) Name() string { return r.p.Name }
 
