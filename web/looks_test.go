@@ -130,6 +130,19 @@ func TestStatusWithoutTraffic(t *testing.T) {
 	}
 }
 
+// TestStatusAway takes the service away below the page, which must not go on to say that
+// all is well.
+func TestStatusAway(t *testing.T) {
+	f := newFake()
+	p := openBare(t, f.start(t, web.Options{})+"/map/status.html", "ERR_")
+	p.wait("document.querySelector('#ready').textContent === 'Ready to answer'")
+	f.down.Store(true)
+	p.wait("document.querySelector('#ready').textContent === 'No answer'")
+	if got := eval[string](p, "document.querySelector('#problem').innerText"); !containsAll(got, "The service cannot be reached") {
+		t.Errorf("the page says %q", got)
+	}
+}
+
 // TestTabOrder walks the page by Tab alone and expects to meet each control and to see
 // where the focus is.
 func TestTabOrder(t *testing.T) {

@@ -31,7 +31,7 @@ function tiles(s) {
 
 function checks(s) {
   byId("ready").textContent = s.ready ? "Ready to answer" : "Not ready";
-  byId("ready").className = s.ready ? "ready yes" : "ready";
+  byId("ready").className = s.ready ? "yes" : "";
   byId("checks").replaceChildren(...(s.checks ?? []).map((c) => el("li", { class: c.ok ? "ok" : "bad" },
     el("span", { class: "sign", role: "img", "aria-label": c.ok ? "good" : "failing" }, c.ok ? "✓" : "✗"),
     c.name, c.reason ? el("span", { class: "muted" }, `: ${c.reason}`) : null)));
@@ -47,10 +47,8 @@ function model(m) {
   return el("tr", {},
     el("th", { scope: "row" }, m.version, m.name && m.name !== m.version ? el("div", { class: "muted" }, m.name) : null),
     el("td", {}, el("span", { class: `state ${m.state}` }, m.state), m.reason ? el("div", { class: "muted why" }, m.reason) : null),
-    el("td", {}, (m.roles ?? []).join(", ")),
-    el("td", { class: "num" }, count(m.places)),
-    el("td", { class: "num" }, count(m.users)),
-    el("td", { class: "num" }, count(m.requests)),
+    el("td", {}, (m.roles ?? []).join(", ") || "-"),
+    [m.places, m.users, m.requests].map((n) => el("td", { class: "num" }, loaded ? count(n) : "-")),
     el("td", { class: "num" }, m.memory_mb ? megabytes(m.memory_mb) : "-"),
     el("td", {}, loaded ? `${words(loaded)} ${zoneWords(loaded)}${took}` : "-"));
 }
@@ -102,9 +100,13 @@ async function refresh() {
   try {
     show(await status());
     clearProblem(byId("problem"));
+    byId("status").classList.remove("old");
     byId("fresh").textContent = `As of ${new Date().toLocaleTimeString([], { hour12: false })}; asked again every five seconds.`;
   } catch (err) {
     showProblem(byId("problem"), err);
+    byId("ready").textContent = "No answer";
+    byId("ready").className = "";
+    byId("status").classList.add("old");
     byId("fresh").textContent = "What stands below, if anything, is the last answer.";
     if (err.status === 401) { // the person has closed the dialog: do not ask him every five seconds
       byId("fresh").textContent = "Load the page again to enter a key.";
