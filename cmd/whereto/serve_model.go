@@ -15,6 +15,7 @@ import (
 	"github.com/whereto/whereto/api"
 	"github.com/whereto/whereto/bundle"
 	"github.com/whereto/whereto/desk"
+	"github.com/whereto/whereto/engine"
 	"github.com/whereto/whereto/fit"
 	"github.com/whereto/whereto/poi"
 	"github.com/whereto/whereto/recommend"
@@ -139,7 +140,8 @@ func (l *library) load(ctx context.Context, version string) (*desk.Model, error)
 		l.opened(version, t.Dataset)
 	}
 	p := desk.Parts{Version: version, Name: t.Recipe.Name, Index: t.Index.Fingerprint(), Dataset: t.Dataset,
-		Lookup: t.Index.Lookup, Predictor: t.Predictor, Live: l.live, Files: files, Vectors: l.vectors, Close: t.Close}
+		Lookup: t.Index.Lookup, Predictor: t.Predictor, Live: l.live, Files: files, Vectors: l.vectors,
+		Close: func() error { defer engine.Trim(); return t.Close() }}
 	if err := l.addStages(ctx, &p, stages, o); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
