@@ -62,6 +62,7 @@ func TestLooks(t *testing.T) {
 				p.quiet(1)
 				p.wait("document.querySelector('.tree details')")
 				p.wait("document.querySelectorAll('#step-names option').length > 0")
+				p.wait("/v=/.test(location.hash) && !/v=11%2F/.test(location.hash)") // moved from where it begins to the answers
 			} else {
 				p.wait("document.querySelectorAll('#routes tr').length === 2")
 			}

@@ -273,6 +273,9 @@ func TestPeople(t *testing.T) {
 	p.wait("document.querySelectorAll('#people li').length === 5")
 	p.do(chromedp.KeyEvent(kb.Escape))
 	p.wait("document.querySelector('#people').hidden")
+	if got := eval[string](p, "document.querySelector('#person').value"); got != "42" {
+		t.Errorf("Escape leaves %q in the field, want what was typed", got)
+	}
 }
 
 func TestDrawnHistory(t *testing.T) {
