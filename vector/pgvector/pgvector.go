@@ -11,13 +11,18 @@
 // sessions break such locks: connect directly, or in session mode.
 //
 // The server scores and sorts; a search is exact, by a scan of the rows whose position can
-// lie in the area, and no index for approximate search is made. A recall below one would
-// have to be explained with every answer: graphs of neighbours lose rows, most of all in
-// small areas, where they find near vectors first and throw away those elsewhere. Who has
-// too many rows for a scan can make one on the table after the model is loaded (CREATE INDEX
-// ... USING hnsw (v vector_ip_ops), up to 2000 numbers): searches then use it where the
-// planner likes it, answers miss rows and may be shorter than asked for, and the index takes
-// about as much room as the vectors and minutes to build, for every new model again.
+// lie in the area, and no index for approximate search is made: a recall below one would
+// have to be explained with every answer. An operator with too many rows for a scan can make
+// one once the model is loaded, and for every model anew:
+//
+//	CREATE INDEX ON whereto_vectors_... USING hnsw (v vector_ip_ops)
+//
+// What that costs, with 50,000 random vectors of 64 numbers on PostgreSQL 18 with pgvector
+// 0.8.5: 14 s, and 30 MB beside 16 MB of vectors; a search takes 0.7 ms rather than 15 ms and
+// finds 88 of 100 rows, and one whose Keep refuses nearly all finds none. With
+// hnsw.iterative_scan=strict_order and hnsw.ef_search=200 in the address it takes 2.7 ms and
+// finds 96 of 100, also under such a Keep. PostgreSQL 16 makes no use of the index, because
+// rows are asked for by score and then by number.
 //
 // The borders of an Area are drawn by vector.Filter here, the same for every Searcher; the
 // server only leaves out what is clearly outside. Rows come in order of their score in pages
