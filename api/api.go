@@ -79,7 +79,7 @@ type Place struct {
 	Lng         float64  `json:"lng"`
 	Probability float64  `json:"probability" doc:"that the person goes there next, among all places of the model; of the rank stage, that the person clicks it"`
 	DistanceM   *float64 `json:"distance_m,omitempty" doc:"from the person, or from the last place visited"`
-	Source      string   `json:"source" enum:"copy,generate,cold,rank" doc:"copy: mostly the person's own past; generate: mostly the generator; cold: a place the model has never seen, judged by those alike around it; rank: the rank stage"`
+	Source      string   `json:"source" enum:"copy,generate,cold,rank" doc:"copy: mostly the copy head, which weighs the places of the person's past and a few proposals; generate: mostly the generator; cold: a place the model has never seen, judged by those alike around it; rank: the rank stage"`
 }
 
 // Source says what answered.

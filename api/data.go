@@ -55,7 +55,7 @@ type Model struct {
 	Loaded   time.Time `json:"loaded,omitzero"`
 	Seconds  float64   `json:"load_seconds,omitempty"`
 	Requests int64     `json:"requests"`
-	MemoryMB float64   `json:"memory_mb,omitempty"`
+	MemoryMB float64   `json:"memory_mb,omitempty" doc:"of weights and kept pasts; what the engine needs to run comes on top"`
 	Center   *Point    `json:"center,omitempty" doc:"median of its places"`
 	Parts    []Part    `json:"parts,omitempty"`
 }

@@ -156,7 +156,7 @@ func (m *Model) free() error {
 func (m *Model) describe(start time.Time) {
 	m.info = api.Model{Version: m.p.Version, Name: m.p.Name, Index: m.p.Index, Roles: []string{"generate"},
 		Places: len(m.p.Dataset.Places), Users: len(m.p.Dataset.Users), Window: m.p.Predictor.Window(), Types: m.p.Dataset.Types,
-		Seconds: time.Since(start).Seconds(), Parts: m.p.Files}
+		Seconds: time.Since(start).Seconds(), Parts: m.p.Files, MemoryMB: float64(m.p.Predictor.Weights()) / (1 << 20)}
 	if m.p.Rank != nil {
 		m.info.Roles = append(m.info.Roles, "rank")
 	}

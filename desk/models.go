@@ -22,7 +22,7 @@ func (d *Desk) Models() []api.Model {
 		m := api.Model{Version: s.Version}
 		if s.Engine != nil {
 			m = s.Engine.info
-			m.MemoryMB = float64(s.Engine.live.Stats().Bytes) / (1 << 20)
+			m.MemoryMB += float64(s.Engine.live.Stats().Bytes) / (1 << 20)
 		}
 		m.State, m.Requests, m.Loaded, m.Seconds = s.State, s.Served, s.Since.UTC(), s.Took.Seconds()
 		if s.Err != nil {

@@ -97,6 +97,14 @@ func New(p Parts) (*Predictor, error) {
 	return r, nil
 }
 
+// Weights is their size in bytes.
+func (r *Predictor) Weights() (bytes int64) {
+	for v := range r.p.Store.IterVariables() {
+		bytes += int64(v.Shape().ByteSize())
+	}
+	return bytes
+}
+
 // Close frees what was compiled. Nobody may ask any more; the weights are the caller's.
 func (r *Predictor) Close() {
 	for _, e := range []*model.Exec{r.first, r.expand} {

@@ -27,8 +27,8 @@ var (
 	ErrNone = errors.New("no model is active")
 	// ErrUnknown is returned for a version that is not loaded.
 	ErrUnknown = errors.New("version is not loaded")
-	// ErrLoading is returned when a version is being loaded already.
-	ErrLoading = errors.New("version is being loaded")
+	// ErrLoading is returned when a version is being loaded already, or let go.
+	ErrLoading = errors.New("version is being loaded or let go")
 	// ErrInUse is returned for a version that cannot be let go.
 	ErrInUse = errors.New("version is in use")
 )

@@ -23,6 +23,7 @@ type readiness struct {
 	mu     sync.Mutex
 	at     time.Time
 	checks []api.Check
+	told   string // what the log was told last
 }
 
 // checks looks at the parts, or remembers.
@@ -35,8 +36,28 @@ func (s *Server) checks(ctx context.Context) []api.Check {
 		defer cancel()
 		s.ready.checks = s.o.Desk.Ready(ctx)
 		s.ready.at = s.now()
+		s.tellChange(ctx)
 	}
 	return s.ready.checks
+}
+
+// tellChange logs what works no longer, or again: probes ask too often for a line each.
+func (s *Server) tellChange(ctx context.Context) {
+	var down []string
+	for _, c := range s.ready.checks {
+		if !c.OK {
+			down = append(down, c.Name+": "+c.Reason)
+		}
+	}
+	now := strings.Join(down, "; ")
+	switch {
+	case now == s.ready.told:
+	case now != "":
+		s.o.Log.WarnContext(ctx, "not ready", "reason", now)
+	default:
+		s.o.Log.InfoContext(ctx, "ready again")
+	}
+	s.ready.told = now
 }
 
 const tagProbes = "probes"

@@ -313,4 +313,12 @@ func TestStatusAndReadiness(t *testing.T) {
 	if got := b.ask("GET", "/livez", "", ""); got.status != 200 {
 		t.Errorf("livez: status %d", got.status)
 	}
+	b.desk.checks[0].OK = true
+	clock = clock.Add(readyFor)
+	for range 2 {
+		b.ask("GET", "/readyz", "", "")
+	}
+	if log := b.log.String(); strings.Count(log, `"not ready"`) != 1 || strings.Count(log, "store: cannot be reached") != 1 || strings.Count(log, "ready again") != 1 {
+		t.Errorf("a change is told once, as it happens:\n%s", log)
+	}
 }

@@ -330,7 +330,7 @@ func (s *Server) note(r *http.Request, v *visit, a *answer, status int, took tim
 	level := slog.LevelInfo
 	switch {
 	case status >= 500 && v.row.need == public:
-		level = slog.LevelWarn // not ready
+		level = slog.LevelDebug // not ready: told once, where it is found
 	case status >= 500:
 		level = slog.LevelError
 	case v.row.need == public && v.row.name != lost.name && status < 400:
