@@ -277,6 +277,28 @@ func TestGrowthInOneBatch(t *testing.T) {
 	}
 }
 
+// TestSupersededPasts: of a user the two newest pasts are kept, of strangers all.
+func TestSupersededPasts(t *testing.T) {
+	g := build(t, true, nil)
+	l := g.live(t, g.p, nil)
+	for i, user := range []int32{0, -1} {
+		q := g.query(0)
+		q.User = user
+		whole := q.History
+		for _, n := range []int{1, 2, 3, 4, 5, 4, 5, 7, 6, 7} {
+			q.History = whole[:n]
+			if _, err := l.Recommend(ctx, q, recommend.Want{K: 3}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := []recommend.Stats{{Pasts: 2, Hits: 3, Grown: 6, Misses: 1}, {Pasts: 2 + 7, Hits: 6, Grown: 12, Misses: 2}}[i]
+		s := l.Stats()
+		if s.Pasts != want.Pasts || s.Hits != want.Hits || s.Grown != want.Grown || s.Misses != want.Misses || s.Evictions != 0 {
+			t.Errorf("user %d: %+v, want %+v", user, s, want)
+		}
+	}
+}
+
 // TestPastsMadeTogether puts pasts that are kept, that lack one to four actions, that
 // are made from nothing and that two people share into the same batches.
 func TestPastsMadeTogether(t *testing.T) {

@@ -47,12 +47,15 @@ func (k keys) trail(r *batch.Row) []key {
 	return out
 }
 
-// memory keeps pasts up to a number of bytes, the least recently used go first. Who gets
-// or puts holds the engine's lock; counts may be read by anyone.
+// memory keeps pasts up to a number of bytes, the least recently used go first. Of a
+// known user the two newest stay, lest every action leave a past that nobody will ask
+// for again. Who gets or puts holds the engine's lock; counts may be read by anyone.
 type memory struct {
-	limit int64
-	order *list.List // of *kept, most recent first
-	by    map[key]*list.Element
+	limit  int64
+	order  *list.List // of *kept, most recent first
+	by     map[key]*list.Element
+	newest map[int32][2]key // of users; the later first
+	stale  []key            // dropped by sweep, once nobody uses them
 
 	mu     sync.Mutex // guards counts
 	counts Stats
@@ -60,12 +63,13 @@ type memory struct {
 
 type kept struct {
 	key   key
+	user  int32 // -1 for a stranger
 	past  []*tensors.Tensor
 	bytes int64
 }
 
 func newMemory(limit int64) *memory {
-	return &memory{limit: limit, order: list.New(), by: map[key]*list.Element{}}
+	return &memory{limit: limit, order: list.New(), by: map[key]*list.Element{}, newest: map[int32][2]key{}}
 }
 
 // get returns a past, nil if it is not kept.
@@ -78,12 +82,17 @@ func (m *memory) get(k key) []*tensors.Tensor {
 	return e.Value.(*kept).past
 }
 
-// put keeps a past and drops what is over the limit.
-func (m *memory) put(k key, past []*tensors.Tensor, bytes int64) {
+// put keeps a user's past and drops what is over the limit.
+func (m *memory) put(k key, user int32, past []*tensors.Tensor, bytes int64) {
 	if e, ok := m.by[k]; ok {
 		m.drop(e)
 	}
-	m.by[k] = m.order.PushFront(&kept{k, past, bytes})
+	m.by[k] = m.order.PushFront(&kept{k, user, past, bytes})
+	if user >= 0 {
+		two := m.newest[user]
+		m.stale = append(m.stale, two[1])
+		m.newest[user] = [2]key{k, two[0]}
+	}
 	m.mu.Lock()
 	m.counts.Pasts, m.counts.Bytes = len(m.by), m.counts.Bytes+bytes
 	over := m.counts.Bytes > m.limit
@@ -97,9 +106,30 @@ func (m *memory) put(k key, past []*tensors.Tensor, bytes int64) {
 	}
 }
 
+// sweep drops the pasts that newer ones of their users have taken the place of.
+func (m *memory) sweep() {
+	for _, k := range m.stale {
+		if e, ok := m.by[k]; ok {
+			m.drop(e)
+		}
+	}
+	m.stale = m.stale[:0]
+}
+
 func (m *memory) drop(e *list.Element) {
 	x := m.order.Remove(e).(*kept)
 	delete(m.by, x.key)
+	if two, ok := m.newest[x.user]; ok {
+		if two[0] == x.key {
+			two[0] = two[1]
+		}
+		if two[1] == x.key || two[0] == two[1] {
+			two[1] = key{}
+		}
+		if m.newest[x.user] = two; two[0] == (key{}) {
+			delete(m.newest, x.user)
+		}
+	}
 	freeAll(x.past)
 	m.mu.Lock()
 	m.counts.Pasts, m.counts.Bytes = len(m.by), m.counts.Bytes-x.bytes

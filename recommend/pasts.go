@@ -153,7 +153,7 @@ func (m *making) free() {
 
 // keep hands a whole past over to the memory.
 func (l *Live) keep(m *making) {
-	l.memory.put(m.j.trail[m.have], m.past, l.pastBytes())
+	l.memory.put(m.j.trail[m.have], m.j.row.User, m.past, l.pastBytes())
 	m.kept = true
 }
 

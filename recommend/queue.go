@@ -101,6 +101,7 @@ func (l *Live) serve(jobs []*job) {
 func (l *Live) run(jobs []*job) error {
 	l.r.onlyBatch.Lock() // evaluation and explanation share the engine
 	defer l.r.onlyBatch.Unlock()
+	defer l.memory.sweep()
 	start := time.Now()
 	pasts, err := l.remember(jobs)
 	if err != nil {
