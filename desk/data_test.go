@@ -1,13 +1,16 @@
 package desk_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/whereto/whereto/api"
 	"github.com/whereto/whereto/desk"
@@ -271,6 +274,40 @@ func TestFallback(t *testing.T) {
 	all := desk.FallbackIDs(m, 40.7, -74, recommend.Want{K: 24})
 	if len(all) != 24 || slices.Index(all, ids[0]) > slices.Index(all, ids[1]) || slices.Index(all, ids[1]) > slices.Index(all, ids[2]) {
 		t.Errorf("%v is not in the order of %v", ids, all)
+	}
+}
+
+// TestVersionsAreLetGo: nothing that is remembered of people holds a version that has gone.
+func TestVersionsAreLetGo(t *testing.T) {
+	loaded := map[string]weak.Pointer[desk.Model]{}
+	g := newRig(t, false, func(o *desk.Options) {
+		load := o.Load
+		o.Load = func(ctx context.Context, version string) (*desk.Model, error) {
+			m, err := load(ctx, version)
+			loaded[version] = weak.Make(m)
+			return m, err
+		}
+	})
+	for _, version := range []string{"1", "2", "3", "4"} {
+		if _, err := g.ActivateModel(ctx, version); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			r := api.RecommendRequest{Who: api.Who{User: g.d.Users[i].ID, Time: g.now}}
+			if got, err := g.Recommend(ctx, r); err != nil || got.Version.Model != version || got.History == 0 {
+				t.Fatalf("version %s: %+v, %v", version, got, err)
+			}
+		}
+	}
+	for _, version := range []string{"1", "2"} {
+		for end := time.Now().Add(20 * time.Second); loaded[version].Value() != nil; runtime.GC() {
+			if time.Now().After(end) {
+				t.Fatalf("version %s is still in memory though two have come after it", version)
+			}
+		}
+	}
+	if loaded["4"].Value() == nil {
+		t.Error("the version that answers has gone")
 	}
 }
 

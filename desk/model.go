@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/whereto/whereto/api"
@@ -46,10 +47,16 @@ type Parts struct {
 	Close   func() error // called when the model is let go; nil: nothing to do
 }
 
+// serial tells models apart without holding them in memory.
+type serial uint64
+
+var serials atomic.Uint64
+
 // Model is one version that answers: a network with its serving side, and what is
 // looked up of its places.
 type Model struct {
 	p          Parts
+	serial     serial
 	live       *recommend.Live
 	users      map[string]int32
 	near       *region.Places
@@ -67,7 +74,7 @@ type Model struct {
 // any. Close it.
 func NewModel(ctx context.Context, p Parts) (*Model, error) {
 	start := time.Now()
-	m := &Model{p: p, users: make(map[string]int32, len(p.Dataset.Users))}
+	m := &Model{p: p, serial: serial(serials.Add(1)), users: make(map[string]int32, len(p.Dataset.Users))}
 	for u := range p.Dataset.Users {
 		m.users[p.Dataset.Users[u].ID] = int32(u)
 	}

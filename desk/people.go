@@ -41,7 +41,7 @@ type person struct {
 	at     time.Time // when it was read; zero: not yet
 	whole  bool      // the store has no more of him
 	past   []store.Action
-	visits map[*Model]translated
+	visits map[serial]translated // by model; a model itself must not outlive its version here
 }
 
 // translated is a past in a model's numbers.
@@ -122,15 +122,15 @@ func (p *people) before(ctx context.Context, user string, ms int64, m *Model) (p
 	}
 	if n == len(x.past) {
 		if x.visits == nil {
-			x.visits = map[*Model]translated{}
+			x.visits = map[serial]translated{}
 		}
-		t, ok := x.visits[m]
+		t, ok := x.visits[m.serial]
 		if !ok {
 			if len(x.visits) > 4 { // models that came and went
 				clear(x.visits)
 			}
 			t = m.translate(x.past)
-			x.visits[m] = t
+			x.visits[m.serial] = t
 		}
 		return pastOf(x.past, t), nil
 	}
