@@ -53,11 +53,12 @@ type networkRow struct {
 
 // networkBench is one bench under way.
 type networkBench struct {
-	out    benchNetwork
-	each   time.Duration // for a row
-	window int
-	live   *recommend.Live
-	say    func(string)
+	out     benchNetwork
+	each    time.Duration // for a row
+	window  int
+	clients int // of the last row
+	live    *recommend.Live
+	say     func(string)
 }
 
 func newBenchNetworkCmd() *cobra.Command {
@@ -80,14 +81,7 @@ func newBenchNetworkCmd() *cobra.Command {
 				return usageError(cmd, "--people is %d, --for %s and --past-mb %d, want 1 to 10000 people, some time and 0 or more", people, each, pastMB)
 			}
 			live.PastBytes = int64(pastMB) << 20
-			rec, err := from.load(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			if err := wantData(cmd, rec); err != nil {
-				return err
-			}
-			backend, err := openEngine(cmd)
+			a, backend, err := from.assemble(cmd, args[0])
 			if err != nil {
 				return err
 			}
@@ -95,12 +89,8 @@ func newBenchNetworkCmd() *cobra.Command {
 			if err := engine.Yield(); err != nil { // as the service does
 				return err
 			}
-			a, err := fit.Assemble(cmd.Context(), rec, sayTo(cmd))
-			if err != nil {
-				return err
-			}
-			b := networkBench{each: each, window: rec.Batch.Window, say: sayTo(cmd)}
-			b.out.Recipe, b.out.Engine = rec.Name, backend.Name()
+			b := networkBench{each: each, window: a.Recipe.Batch.Window, clients: 2 * live.Batch, say: sayTo(cmd)}
+			b.out.Recipe, b.out.Engine = a.Recipe.Name, backend.Name()
 			if err := b.measure(cmd.Context(), a, backend, live, people); err != nil {
 				return err
 			}
@@ -143,7 +133,7 @@ func (b *networkBench) measure(ctx context.Context, a *fit.Assembly, backend com
 	for v := range store.IterVariables() {
 		b.out.Parameters += v.Shape().Size()
 	}
-	b.out.WeightsMiB = float64(b.out.Parameters) * 4 / (1 << 20)
+	b.out.WeightsMiB = float64(p.Weights()) / (1 << 20)
 	if err := b.weigh(ctx, queries[0], c.PastBytes); err != nil {
 		return err
 	}
@@ -216,14 +206,14 @@ func (b *networkBench) add(what string, took []time.Duration, wall time.Duration
 	b.out.Rows = append(b.out.Rows, networkRow{What: what, Requests: len(took), PerSecond: float64(len(took)) / wall.Seconds(), P50: ms(0.5), P99: ms(0.99), Max: ms(1)})
 }
 
-// fresh asks of pasts that nobody asked of before: those that end earlier and earlier.
+// fresh asks of pasts that nobody asked of before: windows that end, and so begin, one
+// action earlier each time a person's turn comes, so that nothing kept can grow into them.
 func (b *networkBench) fresh(ctx context.Context, queries []poi.Query) error {
 	return b.row(ctx, "nothing kept", func(n int) (_, ask *poi.Query) {
 		back, q := n/len(queries)+1, queries[n%len(queries)]
 		if len(q.History) < b.window+back {
 			return nil, nil
 		}
-		// Were it the next action, what is kept could grow: another first action, another past.
 		q.History = q.History[len(q.History)-b.window-back : len(q.History)-back]
 		return nil, &q
 	})
@@ -261,8 +251,7 @@ func (b *networkBench) kept(ctx context.Context, queries []poi.Query) error {
 // together keeps twice as many busy as run at once.
 func (b *networkBench) together(ctx context.Context, queries []poi.Query) error {
 	queries = queries[:max(1, min(len(queries), b.out.Fit))]
-	clients := 2 * recommend.DefaultLive().Batch
-	what := fmt.Sprintf("everything kept, %d clients", clients)
+	what := fmt.Sprintf("everything kept, %d clients", b.clients)
 	b.say(what)
 	var (
 		next  atomic.Int64
@@ -272,7 +261,7 @@ func (b *networkBench) together(ctx context.Context, queries []poi.Query) error 
 		all   sync.WaitGroup
 	)
 	begin := time.Now()
-	for range clients {
+	for range b.clients {
 		all.Go(func() {
 			for time.Since(begin) < b.each {
 				start := time.Now()

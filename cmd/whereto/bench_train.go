@@ -59,22 +59,11 @@ func newBenchTrainCmd() *cobra.Command {
 			if batches < 1 || batches > maxBenchBatches || steps < batches || steps > 100_000 {
 				return usageError(cmd, "--batches is %d and --steps %d, want 1 to %d batches and at least one step for each", batches, steps, maxBenchBatches)
 			}
-			rec, err := from.load(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			if err := wantData(cmd, rec); err != nil {
-				return err
-			}
-			backend, err := openEngine(cmd)
+			a, backend, err := from.assemble(cmd, args[0])
 			if err != nil {
 				return err
 			}
 			defer backend.Finalize()
-			a, err := fit.Assemble(cmd.Context(), rec, sayTo(cmd))
-			if err != nil {
-				return err
-			}
 			kept, err := keep(cmd.Context(), a, batches)
 			if err != nil {
 				return err

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
 
+	"github.com/whereto/whereto/fit"
 	"github.com/whereto/whereto/poi"
 	"github.com/whereto/whereto/recipe"
 	"github.com/whereto/whereto/recipes"
@@ -160,4 +162,25 @@ func wantData(cmd *cobra.Command, r *recipe.Recipe) error {
 		return usageError(cmd, "the recipe %s reads files of format %s and names none; say where they are with --data PATH: %w", r.Name, r.Data.Format, poi.ErrBadInput)
 	}
 	return nil
+}
+
+// assemble loads a recipe and its data and opens the engine, which the caller finalizes.
+func (f *recipeFlags) assemble(cmd *cobra.Command, name string) (*fit.Assembly, compute.Backend, error) {
+	rec, err := f.load(cmd, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := wantData(cmd, rec); err != nil {
+		return nil, nil, err
+	}
+	backend, err := openEngine(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := fit.Assemble(cmd.Context(), rec, sayTo(cmd))
+	if err != nil {
+		backend.Finalize()
+		return nil, nil, err
+	}
+	return a, backend, nil
 }

@@ -15,6 +15,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
+	"syscall"
+	"time"
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -46,23 +49,11 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, store.Wrap(ctx, operation, store.ErrUnavailable, err)
 	}
-	// SQLite gives the files beside this one the same permissions.
-	f, err := os.OpenFile(abs, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	if err := create(abs); err != nil {
 		return nil, store.Wrap(ctx, operation+"; choose a file in a folder that exists and can be written", store.ErrUnavailable, err)
 	}
-	if err := f.Close(); err != nil {
-		return nil, store.Wrap(ctx, operation, store.ErrUnavailable, err)
-	}
 	s := &Store{path: path}
-	// The log is switched on first: while it is off, a second connection finds the file
-	// locked.
-	s.write, err = connect(abs, "_txlock=immediate&_pragma=journal_mode(WAL)")
-	if err == nil {
-		s.write.SetMaxOpenConns(1)
-		err = migrate(ctx, s.write)
-	}
-	if err == nil {
+	if s.write, err = connectWriter(ctx, abs); err == nil {
 		s.read, err = connect(abs, "_pragma=query_only(1)")
 	}
 	if err != nil {
@@ -72,6 +63,55 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	s.read.SetMaxOpenConns(readers)
 	s.read.SetMaxIdleConns(readers)
 	return s, nil
+}
+
+var creating sync.Mutex
+
+// create makes the file where there is none, since SQLite would make it readable by all;
+// those that SQLite puts beside it get its permissions.
+//
+// A file that exists is not opened: closing it would drop the locks that every other
+// store of this process holds on it, as POSIX has it. Hence one at a time, too.
+func create(path string) error {
+	creating.Lock()
+	defer creating.Unlock()
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		info, err := os.Stat(path)
+		if err == nil && info.IsDir() {
+			err = &os.PathError{Op: "open", Path: path, Err: syscall.EISDIR}
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// connectWriter opens the one connection that writes, switches the log on and brings the
+// tables up to date. It tries until busyMS have passed: SQLite does not wait by itself
+// where two that switch the log on would wait for each other.
+func connectWriter(ctx context.Context, path string) (*sql.DB, error) {
+	for deadline := time.Now().Add(busyMS * time.Millisecond); ; {
+		db, err := connect(path, "_txlock=immediate&_pragma=journal_mode(WAL)")
+		if err != nil {
+			return nil, err
+		}
+		db.SetMaxOpenConns(1)
+		if err = migrate(ctx, db); err == nil {
+			return db, nil
+		}
+		err = errors.Join(err, db.Close())
+		if kind(err) != lib.SQLITE_BUSY || time.Now().After(deadline) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(err, ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 func connect(path, more string) (*sql.DB, error) {
@@ -149,18 +189,23 @@ func wrap(ctx context.Context, operation string, err error) error {
 	if err == nil {
 		return nil
 	}
-	kind := store.ErrUnavailable
-	var said *sqlite.Error
-	if errors.As(err, &said) {
-		switch said.Code() & 0xff { // the low byte is the kind, the rest its detail
-		case lib.SQLITE_FULL:
-			kind = store.ErrFull
-		case lib.SQLITE_NOTADB:
-			kind = store.ErrForeign
-		}
+	sentinel := store.ErrUnavailable
+	switch kind(err) {
+	case lib.SQLITE_FULL:
+		sentinel = store.ErrFull
+	case lib.SQLITE_NOTADB:
+		sentinel = store.ErrForeign
 	}
 	if errors.Is(err, sql.ErrNoRows) {
-		kind = store.ErrNotFound
+		sentinel = store.ErrNotFound
 	}
-	return store.Wrap(ctx, operation, kind, err)
+	return store.Wrap(ctx, operation, sentinel, err)
+}
+
+// kind is the kind of an error of SQLite: the low byte of its code; the rest is detail.
+func kind(err error) int {
+	if said, ok := errors.AsType[*sqlite.Error](err); ok {
+		return said.Code() & 0xff
+	}
+	return lib.SQLITE_OK
 }
