@@ -37,11 +37,7 @@ func Step(s *model.Scope, c Config, in StepInputs) (*Node, []KV) {
 	for i, kv := range in.Cache {
 		past[i] = KV{K: c.shared(kv.K, b, size), V: c.shared(kv.V, b, size)}
 	}
-	p := newPass(s, c, in.X, in.Positions, in.Mask)
-	if in.Bias != nil {
-		p.bias = Add(in.Bias, p.bias)
-	}
-	return p.run(in.X, past)
+	return newPass(s, c, in.X, in.Positions, in.Mask, in.Bias).run(in.X, past)
 }
 
 // shared checks a cache entry and repeats a shared one for b rows.

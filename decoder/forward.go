@@ -40,6 +40,11 @@ func Forward(s *model.Scope, c Config, in Inputs) *Node {
 // Prefill is Forward that also returns the KV of every layer, to be kept for
 // Step. Entries of padding tokens are there too: mask them in the step.
 func Prefill(s *model.Scope, c Config, in Inputs) (*Node, []KV) {
+	return newPrefill(s, c, in).run(in.X, nil)
+}
+
+// newPrefill is the pass over the tokens of in.
+func newPrefill(s *model.Scope, c Config, in Inputs) *pass {
 	b, t := batchAndLength(c, in.X, in.Positions)
 	g := in.X.Graph()
 	mask := in.Mask
@@ -50,14 +55,11 @@ func Prefill(s *model.Scope, c Config, in Inputs) (*Node, []KV) {
 	if m := mask.Shape().Dimensions; (m[0] != b && m[0] != 1) || m[1] != t || m[2] != t {
 		panic(fmt.Errorf("decoder: mask is %s, want [%d or 1, %d, %d]", mask.Shape(), b, t, t))
 	}
-	p := newPass(s, c, in.X, in.Positions, mask)
-	if in.Bias != nil {
-		p.bias = Add(in.Bias, p.bias)
-	}
+	p := newPass(s, c, in.X, in.Positions, mask, in.Bias)
 	if in.DropoutSeed != nil && c.Dropout > 0 && s.IsTraining(g) {
 		p.dropout = newDropout(in.DropoutSeed, c.Dropout, b*t, c.Dim)
 	}
-	return p.run(in.X, nil)
+	return p
 }
 
 // pass is what the layers of one forward pass share.
@@ -70,8 +72,8 @@ type pass struct {
 	dropout  *dropout
 }
 
-// newPass builds the tables; mask is [B or 1, T, K].
-func newPass(s *model.Scope, c Config, x, positions, mask *Node) *pass {
+// newPass builds the tables; mask is [B or 1, T, K], bias [B, H or 1, T, K] or nil.
+func newPass(s *model.Scope, c Config, x, positions, mask, bias *Node) *pass {
 	if err := c.Validate(); err != nil {
 		panic(err)
 	}
@@ -80,29 +82,39 @@ func newPass(s *model.Scope, c Config, x, positions, mask *Node) *pass {
 	p.cos, p.sin = ropeTables(c, positions, x.DType())
 	zero, low := ScalarZero(x.Graph(), x.DType()), Scalar(x.Graph(), x.DType(), blocked)
 	p.bias = InsertAxes(Where(mask, zero, low), 1)
+	if bias != nil {
+		p.bias = Add(bias, p.bias)
+	}
 	return p
 }
 
 // run applies all layers to x [B, T, D]; past is nil or has one KV a layer.
 func (p *pass) run(x *Node, past []KV) (*Node, []KV) {
-	g, dtype := x.Graph(), x.DType()
 	h := Reshape(x, p.b*p.t, p.c.Dim)
 	kept := make([]KV, p.c.Layers)
 	for i := range p.c.Layers {
 		s := p.s.At("layers_%d", i)
-		var cached *KV
-		if past != nil {
-			cached = &past[i]
-		}
-		in := rmsNorm(h, gain(s, g, dtype, "input_layernorm", p.c.Dim), p.c.NormEps)
-		a, kv := p.attention(s.At("self_attn"), in, cached)
+		q, kv := p.project(s, h)
 		kept[i] = kv
-		h = Add(h, p.dropout.apply(a, 2*i))
-		in = rmsNorm(h, gain(s, g, dtype, "post_attention_layernorm", p.c.Dim), p.c.NormEps)
-		h = Add(h, p.dropout.apply(p.feedForward(s.At("mlp"), in), 2*i+1))
+		if past != nil {
+			kv = KV{K: Concatenate([]*Node{past[i].K, kv.K}, 2), V: Concatenate([]*Node{past[i].V, kv.V}, 2)}
+		}
+		h = p.mix(s, i, h, p.attend(s, q, kv, nil))
 	}
-	h = rmsNorm(h, gain(p.s, g, dtype, "norm", p.c.Dim), p.c.NormEps)
-	return Reshape(h, p.b, p.t, p.c.Dim), kept
+	return p.normed(h), kept
+}
+
+// mix adds to h [B*T, D] what attention said in layer i, then what the layer makes of it.
+func (p *pass) mix(s *model.Scope, i int, h, said *Node) *Node {
+	h = Add(h, p.dropout.apply(said, 2*i))
+	in := rmsNorm(h, gain(s, h.Graph(), h.DType(), "post_attention_layernorm", p.c.Dim), p.c.NormEps)
+	return Add(h, p.dropout.apply(p.feedForward(s.At("mlp"), in), 2*i+1))
+}
+
+// normed are the final hidden states [B, T, D] of h [B*T, D].
+func (p *pass) normed(h *Node) *Node {
+	h = rmsNorm(h, gain(p.s, h.Graph(), h.DType(), "norm", p.c.Dim), p.c.NormEps)
+	return Reshape(h, p.b, p.t, p.c.Dim)
 }
 
 // feedForward is SwiGLU on x [B*T, D].

@@ -154,7 +154,7 @@ func (l *Live) prepare() error {
 // pastBytes is the memory of one past.
 func (l *Live) pastBytes() int64 {
 	bytes := int64(4 * l.r.p.Model.PastSize())
-	for _, n := range l.r.p.Model.Config.Decoder.CacheShape(l.r.p.Model.Tokens(l.r.p.Batch.Window)) {
+	for _, n := range l.r.p.Model.Config.Decoder.CacheShape(l.r.p.Model.Kept(l.r.p.Batch.Window)) {
 		bytes *= int64(n)
 	}
 	return bytes

@@ -28,7 +28,7 @@ const maxScores = 1 << 24
 
 // freshAtOnce is how many pasts are made from nothing together at most.
 func (l *Live) freshAtOnce() int {
-	tokens := l.r.p.Model.Tokens(l.r.p.Batch.Window)
+	tokens := l.r.p.Model.Kept(l.r.p.Batch.Window)
 	fit := maxScores / (l.r.p.Model.Config.Decoder.Heads * tokens * tokens)
 	at, _ := slices.BinarySearch(l.sizes, fit+1)
 	return l.sizes[max(0, at-1)]

@@ -14,76 +14,82 @@ import (
 // run passes the tokens of the windows through the decoder and returns the hidden
 // states [B, T, D] and the KV of every layer.
 func (n *net) run() (*Node, []decoder.KV) {
-	x := n.tokens(nil)
-	b, t := x.Shape().Dimensions[0], x.Shape().Dimensions[1]
-	in := decoder.Inputs{X: x, Positions: n.positions(b, t), Mask: n.mask(b, t)}
-	if n.c.SpacetimeBias {
-		in.Bias = n.bias(b, t)
-	}
+	in := n.inputs(n.whole(), n.tokens(nil), n.near())
 	in.DropoutSeed = n.noise
 	return decoder.Prefill(n.s.At("decoder"), n.c.Decoder, in)
 }
 
-// positions counts tokens from the start of the window.
-func (n *net) positions(b, t int) *Node {
-	p := make([]int32, t)
-	for i := range p {
-		p[i] = int32(i)
+// pasts are the KV of every layer of the tokens that later actions may see, laid out as
+// kept says.
+func (n *net) pasts() []decoder.KV {
+	l, u, near, parts := n.kept(), n.dropped(), n.near(), n.parts(nil)
+	in := n.inputs(l, l.lay(n.profile(), parts), near)
+	if u.size() == 0 {
+		_, kept := decoder.Prefill(n.s.At("decoder"), n.c.Decoder, in)
+		return kept
 	}
-	return BroadcastToDims(InsertAxes(Const(n.g, p), 0), b, t)
+	apart := decoder.ApartInputs{X: u.lay(nil, parts), Positions: n.positions(u), Mask: n.mask(u, l), Head: l.head}
+	if near != nil {
+		apart.Bias, apart.Self = n.bias(u, l, near), n.here()
+	}
+	_, kept := decoder.PrefillApart(n.s.At("decoder"), n.c.Decoder, in, apart)
+	return kept
 }
 
-// mask says which tokens a token sees, [B, T, T]: the profile and earlier ones that
+// inputs are those of the decoder for tokens x that lie as l says; near is what near
+// returns.
+func (n *net) inputs(l layout, x, near *Node) decoder.Inputs {
+	in := decoder.Inputs{X: x, Positions: n.positions(l), Mask: n.mask(l, l)}
+	if near != nil {
+		in.Bias = n.bias(l, l, near)
+	}
+	return in
+}
+
+// positions count tokens from the start of the window, [B, T].
+func (n *net) positions(l layout) *Node {
+	b := n.in[batch.InPlace].Shape().Dimensions[0]
+	return BroadcastToDims(InsertAxes(Const(n.g, l.positions()), 0), b, l.size())
+}
+
+// mask says which tokens see which, [B, Q, K]: the profile and earlier ones that
 // are real, in the same trajectory unless the recipe has the whole history;
-// requests are hidden from later tokens if the recipe says so. Every token sees
+// requests are hidden from later actions if the recipe says so. Every token sees
 // itself.
-func (n *net) mask(b, t int) *Node {
-	k, p := n.c.perAction(n.t), n.t.Profile
-	pattern, self := make([]bool, t*t), make([]bool, t*t)
-	for q := range t {
-		self[q*t+q] = true
-		for j := range q {
-			hidden := n.c.HideRequests && j >= p && (j-p)%k == 0 && (q-p)/k != (j-p)/k
-			pattern[q*t+j] = !hidden
+func (n *net) mask(queries, keys layout) *Node {
+	b, tq, tk := n.in[batch.InPlace].Shape().Dimensions[0], queries.size(), keys.size()
+	pattern, self := make([]bool, tq*tk), make([]bool, tq*tk)
+	for q := range tq {
+		at, action := queries.position(q), queries.action(q)
+		for k := range tk {
+			hidden := n.c.HideRequests && keys.isRequest(k) && keys.action(k) != action
+			pattern[q*tk+k] = keys.position(k) < at && !hidden
+			self[q*tk+k] = keys.position(k) == at
 		}
 	}
-	valid := n.perToken(GreaterThan(n.in[batch.InPlace], ScalarZero(n.g, dtypes.Int32)), true)
-	seen := And(n.bools(pattern, t), BroadcastToDims(InsertAxes(valid, 1), b, t, t))
+	table := func(flat []bool) *Node {
+		return BroadcastToDims(ConstCachedTensor(n.g, tensors.FromFlatDataAndDimensions(flat, 1, tq, tk)), b, tq, tk)
+	}
+	seen := And(table(pattern), BroadcastToDims(InsertAxes(n.real(keys), 1), b, tq, tk))
 	if !n.c.WholeHistory {
-		same := n.sameTrajectory(b, t)
-		seen = And(seen, same)
+		q := BroadcastToDims(InsertAxes(n.segments(queries), 2), b, tq, tk)
+		k := BroadcastToDims(InsertAxes(n.segments(keys), 1), b, tq, tk)
+		seen = And(seen, Or(Equal(q, k), isProfile(k)))
 	}
-	return Or(seen, BroadcastToDims(n.bools(self, t), b, t, t))
+	return Or(seen, table(self))
 }
 
-func (n *net) bools(flat []bool, t int) *Node {
-	b := n.in[batch.InPlace].Shape().Dimensions[0]
-	return BroadcastToDims(ConstCachedTensor(n.g, tensors.FromFlatDataAndDimensions(flat, 1, t, t)), b, t, t)
+// real is true for the tokens of the profile and of actions that are there, [B, T].
+func (n *net) real(l layout) *Node {
+	return l.repeat(GreaterThan(n.in[batch.InPlace], ScalarZero(n.g, dtypes.Int32)), 1, true)
 }
 
-// perToken repeats a value of each action [B, N] for its tokens, [B, T]; profile
-// tokens get the value fill.
-func (n *net) perToken(x *Node, fill any) *Node {
-	dims := x.Shape().Dimensions
-	k := n.c.perAction(n.t)
-	y := Reshape(BroadcastToDims(InsertAxes(x, -1), dims[0], dims[1], k), dims[0], dims[1]*k)
-	if n.t.Profile == 0 {
-		return y
-	}
-	head := BroadcastToDims(ConstAsDType(n.g, x.DType(), fill), dims[0], n.t.Profile)
-	return Concatenate([]*Node{head, y}, 1)
+// segments are the trajectories of tokens, [B, T].
+func (n *net) segments(l layout) *Node {
+	return l.repeat(n.in[batch.InSegment], 1, profileSegment)
 }
 
-// sameTrajectory is true where two tokens belong to one trajectory and where the
-// key is of the profile, which belongs to all, [B, T, T].
-func (n *net) sameTrajectory(b, t int) *Node {
-	s := n.perToken(n.in[batch.InSegment], profileSegment)
-	q := BroadcastToDims(InsertAxes(s, 2), b, t, t)
-	k := BroadcastToDims(InsertAxes(s, 1), b, t, t)
-	return Or(Equal(q, k), isProfile(k))
-}
-
-// profileSegment stands for the trajectory of profile tokens.
+// profileSegment stands for the trajectory of profile tokens, which belong to all.
 const profileSegment = -1.0
 
 // isProfile is true for the segments of profile tokens.
@@ -91,17 +97,36 @@ func isProfile(segment *Node) *Node {
 	return LessThan(segment, ScalarZero(segment.Graph(), segment.DType()))
 }
 
-// bias is added to the attention scores of every head, [B, H, T, T]: a learned mix
-// of fixed functions of the time between two actions and of the distance from
-// where the user stood to the earlier action's POI. An action's own POI never
-// enters its row, so nothing of a target leaks to its request.
-func (n *net) bias(b, t int) *Node {
+// near is added to the attention scores between actions, [B, H, N, N], nil if the
+// recipe does without: a learned mix of fixed functions of the time between two
+// actions and of the distance from where the user stood to the earlier action's
+// POI. An action's own POI never enters its row, so nothing of a target leaks to its
+// request.
+func (n *net) near() *Node {
+	if !n.c.SpacetimeBias {
+		return nil
+	}
 	clock := n.in[batch.InClock]
-	actions := clock.Shape().Dimensions[1]
+	b, actions := clock.Shape().Dimensions[0], n.actions()
 	gap := Abs(Sub(InsertAxes(clock, 1), InsertAxes(clock, 2))) // [B, q, k] hours
 	km := distances(n.in[batch.InFrom], n.in[batch.InAt])
 	km = Mul(km, BroadcastToDims(n.strictlyEarlier(actions), b, actions, actions))
-	return n.spread(n.nearness(gap, km), b, actions)
+	return n.nearness(gap, km)
+}
+
+// bias repeats what near says of actions for their tokens, [B, H, Q, K]; pairs with a
+// profile token get zero.
+func (n *net) bias(queries, keys layout, near *Node) *Node {
+	return queries.repeat(keys.repeat(near, 3, 0.0), 2, 0.0)
+}
+
+// here is the bias between tokens of one moment and place, [1, H, 1, 1]; zero if the
+// recipe does without.
+func (n *net) here() *Node {
+	if !n.c.SpacetimeBias {
+		return zeros(n.g, 1, n.c.Decoder.Heads, 1, 1)
+	}
+	return n.nearness(zeros(n.g, 1, 1, 1), zeros(n.g, 1, 1, 1))
 }
 
 // distances are kilometres between points [B, Q, 2] and [B, K, 2], [B, Q, K].
@@ -121,9 +146,13 @@ func (n *net) nearness(gap, km *Node) *Node {
 	}
 	w := n.weight("bias", 0.02, len(functions), n.c.Decoder.Heads)
 	dims := gap.Shape().Dimensions
-	phi := Reshape(Stack(functions, -1), -1, len(functions))
-	bias := Reshape(MatMul(phi, w), dims[0], dims[1], dims[2], n.c.Decoder.Heads)
-	return TransposeAllAxes(bias, 0, 3, 1, 2)
+	b, pairs, h := dims[0], dims[1]*dims[2], n.c.Decoder.Heads
+	for i, f := range functions {
+		functions[i] = Reshape(f, b, 1, pairs)
+	}
+	// The pairs come last in both factors, so that nothing of their size is transposed.
+	w = BroadcastToDims(InsertAxes(Transpose(w, 0, 1), 0), b, h, len(functions))
+	return Reshape(Einsum("bhf,bfp->bhp", w, Concatenate(functions, 1)), b, h, dims[1], dims[2])
 }
 
 // strictlyEarlier is one where the key is an earlier action than the query,
@@ -136,17 +165,4 @@ func (n *net) strictlyEarlier(actions int) *Node {
 		}
 	}
 	return ConstCachedTensor(n.g, tensors.FromFlatDataAndDimensions(flat, 1, actions, actions))
-}
-
-// spread repeats a value of each pair of actions [B, H, N, N] for their tokens,
-// [B, H, T, T]; pairs with a profile token get zero.
-func (n *net) spread(x *Node, b, actions int) *Node {
-	h, k, p := n.c.Decoder.Heads, n.c.perAction(n.t), n.t.Profile
-	x = BroadcastToDims(InsertAxes(x, 3, 4), b, h, actions, k, actions, k)
-	x = Reshape(x, b, h, actions*k, actions*k)
-	if p == 0 {
-		return x
-	}
-	x = Concatenate([]*Node{zeros(n.g, b, h, actions*k, p), x}, 3)
-	return Concatenate([]*Node{zeros(n.g, b, h, p, p+actions*k), x}, 2)
 }

@@ -205,23 +205,31 @@ func (n *net) user() *Node {
 	return Mul(e, BroadcastToShape(InsertAxes(known, -1), e.Shape()))
 }
 
-// tokens interleaves the tokens of each action, after the profile, [B, T, D]. extra
-// is added to the tokens of places, [B, N, D]; nil: nothing.
+// tokens are those of the window, [B, T, D]. extra is added to the tokens of places,
+// [B, N, D]; nil: nothing.
 func (n *net) tokens(extra *Node) *Node {
+	return n.dropout(n.whole().lay(n.profile(), n.parts(extra)), 101)
+}
+
+// parts are the tokens of the actions, each as [B, N, D]: u, those of the place, what
+// was done. extra is as in tokens.
+func (n *net) parts(extra *Node) []*Node {
 	extra = n.withWay(extra, n.in[batch.InFrom], n.in[batch.InAt])
 	place := n.in[batch.InPlace]
-	b, actions := place.Shape().Dimensions[0], place.Shape().Dimensions[1]
 	parts := append([]*Node{n.role(n.request(n.in[batch.InTimes], n.in[batch.InCells]), 0)}, n.tokensOf(place, extra)...)
 	if n.c.ActionToken {
 		kind := look(n.weight("action", embedStd, n.t.Types+1, n.d), n.in[batch.InType])
 		parts = append(parts, n.role(kind, len(parts)))
 	}
-	x := Reshape(Stack(parts, 2), b, actions*len(parts), n.d)
-	if n.t.Profile > 0 {
-		profile := look(n.weight("profile", embedStd, n.t.Profiles, n.d), n.in[batch.InProfile])
-		x = Concatenate([]*Node{profile, x}, 1)
+	return parts
+}
+
+// profile are the tokens of what is known of the user, [B, P, D]; nil: nothing.
+func (n *net) profile() *Node {
+	if n.t.Profile == 0 {
+		return nil
 	}
-	return n.dropout(x, 101)
+	return look(n.weight("profile", embedStd, n.t.Profiles, n.d), n.in[batch.InProfile])
 }
 
 // tokensOf are the tokens of places of any shape, (block, inner) or (place), each

@@ -1,7 +1,6 @@
 package spacetime
 
 import (
-	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // graph code reads as formulas
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -35,7 +34,7 @@ func newFeed(s *model.Scope, model *Model, in []*Node, noise *Node) *feed {
 	if n.t.Hier {
 		f.width = 2
 	}
-	f.span = n.t.Profile + in[batch.InPlace].Shape().Dimensions[1]*n.c.perAction(n.t)
+	f.span = n.whole().size()
 	f.at = AddScalar(MulScalar(in[batch.FeedAt], int32(n.c.perAction(n.t))), int32(n.t.Profile))
 	return f
 }
@@ -76,7 +75,7 @@ func (f *feed) pass(options bool) *Node {
 		place = append(place, Reshape(next, b, f.asks*f.shows*f.width))
 	}
 	in := decoder.Inputs{X: Concatenate(append([]*Node{window}, extra...), 1),
-		Positions:   Concatenate(append([]*Node{f.positions(b, f.span)}, place...), 1),
+		Positions:   Concatenate(append([]*Node{f.positions(f.whole())}, place...), 1),
 		Mask:        f.see(b, options),
 		DropoutSeed: f.noise}
 	if f.c.SpacetimeBias {
@@ -106,8 +105,7 @@ func (f *feed) shown() *Node {
 // see is the mask: requests and options as told above, [B, S, S].
 func (f *feed) see(b int, options bool) *Node {
 	n, t, e := f.net, f.span, f.extras(options)
-	own := n.mask(b, t)
-	top := Concatenate([]*Node{own, f.none(b, t, e)}, 2)
+	top := Concatenate([]*Node{n.mask(n.whole(), n.whole()), f.none(b, t, e)}, 2)
 	left := f.repeat(f.past(b), b, options) // [B, E, T]
 	right := BroadcastToDims(ConstCachedTensor(f.g, tensors.FromFlatDataAndDimensions(f.pattern(options), 1, e, e)), b, e, e)
 	return Concatenate([]*Node{top, Concatenate([]*Node{left, right}, 2)}, 1)
@@ -127,22 +125,17 @@ func (f *feed) none(b, q, k int) *Node {
 
 // past is what each request sees of its window, [B, M, T].
 func (f *feed) past(b int) *Node {
-	k, p, t := f.c.perAction(f.t), f.t.Profile, f.span
+	l, t := f.whole(), f.span
 	action, visible := make([]int32, t), make([]bool, t)
 	for i := range t {
-		action[i], visible[i] = -1, true
-		if i >= p {
-			action[i] = int32((i - p) / k)
-			visible[i] = !(f.c.HideRequests && (i-p)%k == 0)
-		}
+		action[i], visible[i] = int32(l.action(i)), !(f.c.HideRequests && l.isRequest(i))
 	}
 	grow := func(x *Node) *Node { return BroadcastToDims(InsertAxes(x, 1), b, f.asks, t) }
 	of := BroadcastToDims(Reshape(Const(f.g, action), 1, 1, t), b, f.asks, t)
 	at := BroadcastToDims(InsertAxes(f.in[batch.FeedAt], 2), b, f.asks, t)
-	real := grow(f.perToken(GreaterThan(f.in[batch.InPlace], ScalarZero(f.g, dtypes.Int32)), true))
-	seen := And(And(LessThan(of, at), real), BroadcastToDims(Reshape(Const(f.g, visible), 1, 1, t), b, f.asks, t))
+	seen := And(And(LessThan(of, at), grow(f.real(l))), BroadcastToDims(Reshape(Const(f.g, visible), 1, 1, t), b, f.asks, t))
 	if !f.c.WholeHistory {
-		segment := grow(f.perToken(f.in[batch.InSegment], profileSegment))
+		segment := grow(f.segments(l))
 		own := BroadcastToDims(InsertAxes(f.in[batch.FeedSegment], 2), b, f.asks, t)
 		seen = And(seen, Or(Equal(segment, own), isProfile(segment)))
 	}
@@ -185,22 +178,16 @@ func (f *feed) pattern(options bool) []bool {
 // towards tokens of the same moment that of no gap and no way.
 func (f *feed) lean(b int, options bool) *Node {
 	n, t, e, h := f.net, f.span, f.extras(options), f.c.Decoder.Heads
-	actions := f.in[batch.InClock].Shape().Dimensions[1]
-	top := Concatenate([]*Node{n.bias(b, t), zeros(f.g, b, h, t, e)}, 3)
+	l := n.whole()
+	top := Concatenate([]*Node{n.bias(l, l, n.near()), zeros(f.g, b, h, t, e)}, 3)
 	gap := Abs(Sub(InsertAxes(f.in[batch.InClock], 1), InsertAxes(f.in[batch.FeedClock], 2))) // [B, M, N]
-	rows := n.nearness(gap, distances(f.in[batch.FeedFrom], f.in[batch.InAt]))
-	k := f.c.perAction(f.t)
-	rows = Reshape(BroadcastToDims(InsertAxes(rows, -1), b, h, f.asks, actions, k), b, h, f.asks, actions*k)
-	if p := f.t.Profile; p > 0 {
-		rows = Concatenate([]*Node{zeros(f.g, b, h, f.asks, p), rows}, 3)
-	}
+	rows := l.repeat(n.nearness(gap, distances(f.in[batch.FeedFrom], f.in[batch.InAt])), 3, 0.0)
 	left := rows
 	if options {
 		each := f.shows * f.width
 		left = Concatenate([]*Node{rows, Reshape(BroadcastToDims(InsertAxes(rows, 3), b, h, f.asks, each, t), b, h, f.asks*each, t)}, 2)
 	}
-	here := n.nearness(zeros(f.g, 1, 1, 1), zeros(f.g, 1, 1, 1))
-	right := BroadcastToDims(here, b, h, e, e)
+	right := BroadcastToDims(n.here(), b, h, e, e)
 	return Concatenate([]*Node{top, Concatenate([]*Node{left, right}, 3)}, 2)
 }
 
@@ -217,7 +204,7 @@ func (f *feed) tower(place, vectors *Node) *Node {
 			causal[q*f.width+k] = true
 		}
 	}
-	hidden, _ := decoder.Prefill(f.s.At("decoder"), f.c.Decoder, decoder.Inputs{X: x, Positions: f.positions(rows, f.width),
+	hidden, _ := decoder.Prefill(f.s.At("decoder"), f.c.Decoder, decoder.Inputs{X: x, Positions: BroadcastToDims(InsertAxes(Const(f.g, upTo(f.width)), 0), rows, f.width),
 		Mask:        BroadcastToDims(InsertAxes(Const(f.g, square(causal, f.width)), 0), rows, f.width, f.width),
 		DropoutSeed: f.noise})
 	return Squeeze(SliceAxis(hidden, 1, AxisElem(f.width-1)), 1)

@@ -13,10 +13,10 @@ import (
 	"github.com/whereto/whereto/internal/testkit"
 )
 
-// layout is the graph of the hidden states of a feed batch: the requests' without
+// statesOf is the graph of the hidden states of a feed batch: the requests' without
 // options, the same beside options, and those at the options' tokens; then, given a
 // plain batch too, all of its hidden states.
-func layout(tr *feedTrial) graph {
+func statesOf(tr *feedTrial) graph {
 	return func(s *model.Scope, in []*Node) []*Node {
 		f := newFeed(s, tr.m, in[:batch.NumFeed], nil)
 		users, at := f.options()
@@ -36,7 +36,7 @@ func TestFeedEqualsPlainWindows(t *testing.T) {
 	onONNX := []string{"", "/as printed", "/one trajectory", "/requests seen", "/bare", "/no bias", "/distance"}
 	backends := testkit.Backends(t)
 	for k, v := range feedVariants() {
-		tr := newFeedTrial(t, backends["go"], v, 0, DefaultTune(), uint64(2000+k), layout)
+		tr := newFeedTrial(t, backends["go"], v, 0, DefaultTune(), uint64(2000+k), statesOf)
 		of := showns(tr.feed)
 		windows, _ := tr.plain(tr.feed, of)
 		for _, name := range slices.Sorted(maps.Keys(backends)) {
@@ -46,7 +46,7 @@ func TestFeedEqualsPlainWindows(t *testing.T) {
 			}
 			t.Run(name+"/"+v.name, func(t *testing.T) {
 				tr.on(backends[name])
-				got := tr.ask("layout", layout(tr), tr.feed, tensorsOf(windows)...)
+				got := tr.ask("states", statesOf(tr), tr.feed, tensorsOf(windows)...)
 				tr.compareLayout(t, of, windows, got)
 			})
 		}

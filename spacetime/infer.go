@@ -23,7 +23,7 @@ func (m *Model) First(s *model.Scope, inputs []*Node) []*Node {
 	if !n.t.Hier {
 		return out
 	}
-	return append(append(out, list(cache)...), n.biasRow())
+	return append(append(out, list(cache)...), n.biasRow(n.whole()))
 }
 
 // answers are the first three results of First, of hidden states [B, D].
@@ -50,12 +50,11 @@ func (m *Model) Expand(s *model.Scope, inputs []*Node) *Node {
 	n := newNet(s, m.Config, m.Tables, arrays, nil)
 	b, k := blocks.Shape().Dimensions[0], blocks.Shape().Dimensions[1]
 	cache := pairs(kept[:2*n.c.Decoder.Layers])
-	t := cache[0].K.Shape().Dimensions[2]
 	x := n.role(n.embedBlocks(blocks), 1)
 	at := InsertAxes(AddScalar(n.tokenAt(), int32(1)), 1) // [B, 1]
 	bias := n.expandBias(kept[2*len(cache)], k)
 	hidden, _ := decoder.Step(n.s.At("decoder"), n.c.Decoder, decoder.StepInputs{
-		X: x, Positions: BroadcastToDims(at, b, k), Cache: cache, Mask: n.expandMask(b, k, t), Bias: bias})
+		X: x, Positions: BroadcastToDims(at, b, k), Cache: cache, Mask: n.expandMask(b, k), Bias: bias})
 	logits := n.innerLogits(Reshape(hidden, b*k, n.d))
 	return Reshape(LogSoftmax(logits, -1), b, k, n.t.Tokens)
 }
@@ -65,22 +64,23 @@ func (m *Model) Expand(s *model.Scope, inputs []*Node) *Node {
 func (n *net) expandBias(row *Node, s int) *Node {
 	dims := row.Shape().Dimensions
 	b, heads, t := dims[0], dims[1], dims[3]
-	own := BroadcastToDims(InsertAxes(n.ownBias(row), 2, 3), b, heads, s, s)
+	own := BroadcastToDims(n.here(), b, heads, s, s)
 	return Concatenate([]*Node{BroadcastToDims(row, b, heads, s, t), own}, 3)
 }
 
 // expandMask lets each new block token see what the block token of the request's
 // action would see, and itself, not the other candidates: [B, S, T+S].
-func (n *net) expandMask(b, s, t int) *Node {
+func (n *net) expandMask(b, s int) *Node {
+	t := n.whole().size()
 	u := Equal(BroadcastToDims(InsertAxes(Const(n.g, upTo(t)), 0), b, t), BroadcastToDims(InsertAxes(n.tokenAt(), 1), b, t))
-	seen := Or(n.pastSeen(t), u)
+	seen := Or(n.pastSeen(n.whole()), u)
 	return Concatenate([]*Node{BroadcastToDims(InsertAxes(seen, 1), b, s, t), diagonal(n.g, b, s)}, 2)
 }
 
 // requestTrajectory is true for tokens in the request's trajectory or of the
 // profile, [B, T].
-func (n *net) requestTrajectory(b, t int) *Node {
+func (n *net) requestTrajectory(l layout) *Node {
 	own := pick(n.in[batch.InSegment], Squeeze(n.in[batch.InRequest], 1)) // [B]
-	segment := n.perToken(n.in[batch.InSegment], profileSegment)
-	return Or(Equal(segment, BroadcastToDims(InsertAxes(own, 1), b, t)), isProfile(segment))
+	segment := n.segments(l)
+	return Or(Equal(segment, BroadcastToShape(InsertAxes(own, 1), segment.Shape())), isProfile(segment))
 }

@@ -16,15 +16,19 @@ import (
 // its one token u alone. The graphs of this file are First and Expand taken apart
 // for that; TestLiveEqualsFirst holds them together.
 //
-// A past is the KV of a window's actions before the request: K and V of every layer
-// in turn, each [1, KVH, T, hd], so that pasts of different people are kept and dropped
-// one by one. Entries of tokens that are not there yet hold anything; masks hide them.
+// A past is the KV of a window's actions before the request, without the tokens u that
+// no later action sees: K and V of every layer in turn, each [1, KVH, Kept, hd], so that
+// pasts of different people are kept and dropped one by one. Entries of tokens that are
+// not there yet hold anything; masks hide them.
 
 // PastSize is how many tensors a past has.
 func (m *Model) PastSize() int { return 2 * m.Config.Decoder.Layers }
 
 // Tokens is the number of tokens of a window of n actions, T.
 func (m *Model) Tokens(n int) int { return m.Tables.Profile + n*m.Config.perAction(m.Tables) }
+
+// Kept is the number of tokens in the past of a window of n actions.
+func (m *Model) Kept(n int) int { return m.Tokens(n) - n*m.Config.firstKept() }
 
 // SharesPlaces reports whether Past, Grow and Ask read the vectors of all places, which
 // depend on the weights alone and are made once, by Places.
@@ -52,8 +56,7 @@ func (m *Model) live(s *model.Scope, inputs []*Node) (n *net, rest []*Node) {
 // and the vectors of all places if SharesPlaces. It returns them past by past.
 func (m *Model) Past(s *model.Scope, inputs []*Node) []*Node {
 	n, _ := m.live(s, inputs)
-	_, cache := n.run()
-	return last(apart(cache))
+	return last(apart(n.pasts()))
 }
 
 // Grow is the graph of pasts with one action more each, that of slot InRequest: the
@@ -61,17 +64,16 @@ func (m *Model) Past(s *model.Scope, inputs []*Node) []*Node {
 func (m *Model) Grow(s *model.Scope, inputs []*Node) []*Node {
 	n, rest := m.live(s, inputs)
 	past := n.stack(rest)
-	t, k := past[0].K.Shape().Dimensions[2], n.c.perAction(n.t)
+	l, k := n.kept(), n.c.perAction(n.t)
+	t := l.size()
 	x := n.actionAt()
 	b := x.Shape().Dimensions[0]
 	start := n.tokenAt() // [B]
 	positions := Add(BroadcastToDims(InsertAxes(start, 1), b, k), BroadcastToDims(InsertAxes(Const(n.g, upTo(k)), 0), b, k))
-	row := n.biasRow()
-	own := BroadcastToDims(InsertAxes(n.ownBias(row), 2, 3), b, n.c.Decoder.Heads, k, k)
-	bias := Concatenate([]*Node{BroadcastToDims(row, b, n.c.Decoder.Heads, k, t), own}, 3)
-	mask := Concatenate([]*Node{BroadcastToDims(InsertAxes(n.pastSeen(t), 1), b, k, t), lower(n.g, b, k)}, 2)
+	bias := n.expandBias(n.biasRow(l), k)
+	mask := Concatenate([]*Node{BroadcastToDims(InsertAxes(n.pastSeen(l), 1), b, k, t), lower(n.g, b, k)}, 2)
 	_, added := decoder.Step(n.s.At("decoder"), n.c.Decoder, decoder.StepInputs{X: x, Positions: positions, Cache: past, Mask: mask, Bias: bias})
-	return last(apart(n.insert(past, added, start)))
+	return last(apart(n.insert(l, past, added)))
 }
 
 // Ask is the graph of a request: the arrays of B windows whose slot InRequest is
@@ -79,12 +81,11 @@ func (m *Model) Grow(s *model.Scope, inputs []*Node) []*Node {
 // returns what First does, but for the KV: that of the token u alone, [B, KVH, 1, hd].
 func (m *Model) Ask(s *model.Scope, inputs []*Node) []*Node {
 	n, rest := m.live(s, inputs)
-	past := n.stack(rest)
-	t := past[0].K.Shape().Dimensions[2]
+	past, l := n.stack(rest), n.kept()
 	u := n.role(n.request(n.atRequest(batch.InTimes), n.atRequest(batch.InCells)), 0)
 	b := u.Shape().Dimensions[0]
-	row := n.biasRow()
-	mask := Concatenate([]*Node{InsertAxes(n.pastSeen(t), 1), lower(n.g, b, 1)}, 2)
+	row := n.biasRow(l)
+	mask := Concatenate([]*Node{InsertAxes(n.pastSeen(l), 1), lower(n.g, b, 1)}, 2)
 	hidden, own := decoder.Step(n.s.At("decoder"), n.c.Decoder, decoder.StepInputs{
 		X: u, Positions: InsertAxes(n.tokenAt(), 1), Cache: past, Mask: mask, Bias: n.expandBias(row, 1)})
 	h := Reshape(hidden, b, n.d)
@@ -103,12 +104,13 @@ func (m *Model) Branch(s *model.Scope, inputs []*Node) *Node {
 	b, k := blocks.Shape().Dimensions[0], blocks.Shape().Dimensions[1]
 	kept := b * m.PastSize()
 	past, own, row := n.stack(rest[:kept]), pairs(rest[kept:kept+m.PastSize()]), rest[kept+m.PastSize()]
-	t := past[0].K.Shape().Dimensions[2]
+	l := n.kept()
+	t := l.size()
 	x := n.role(n.embedBlocks(blocks), 1)
 	at := AddScalar(n.tokenAt(), int32(1))
-	seen := Concatenate([]*Node{n.pastSeen(t), n.yes(b, 1)}, 1) // the past, and u
+	seen := Concatenate([]*Node{n.pastSeen(l), n.yes(b, 1)}, 1) // the past, and u
 	mask := Concatenate([]*Node{BroadcastToDims(InsertAxes(seen, 1), b, k, t+1), diagonal(n.g, b, k)}, 2)
-	alone := BroadcastToDims(InsertAxes(n.ownBias(row), 2, 3), b, n.c.Decoder.Heads, k, k+1)
+	alone := BroadcastToDims(n.here(), b, n.c.Decoder.Heads, k, k+1)
 	bias := Concatenate([]*Node{BroadcastToDims(row, b, n.c.Decoder.Heads, k, t), alone}, 3)
 	hidden, _ := decoder.Step(n.s.At("decoder"), n.c.Decoder, decoder.StepInputs{
 		X: x, Positions: BroadcastToDims(InsertAxes(at, 1), b, k), Cache: decoder.Append(past, own), Mask: mask, Bias: bias})
@@ -146,68 +148,49 @@ func (n *net) tokenAt() *Node {
 	return AddScalar(MulScalar(Squeeze(n.in[batch.InRequest], 1), int32(n.c.perAction(n.t))), int32(n.t.Profile))
 }
 
-// biasRow is the attention bias of slot InRequest towards every token of the window,
+// biasRow is the attention bias of slot InRequest towards tokens that lie as l says,
 // [B, H, 1, T]; see bias.
-func (n *net) biasRow() *Node {
+func (n *net) biasRow(l layout) *Node {
 	clock := n.in[batch.InClock]
-	b, actions, h, k := clock.Shape().Dimensions[0], clock.Shape().Dimensions[1], n.c.Decoder.Heads, n.c.perAction(n.t)
+	b, actions := clock.Shape().Dimensions[0], l.actions
 	if !n.c.SpacetimeBias {
-		return zeros(n.g, b, h, 1, n.t.Profile+actions*k)
+		return zeros(n.g, b, n.c.Decoder.Heads, 1, l.size())
 	}
 	gap := InsertAxes(Abs(Sub(clock, BroadcastToDims(n.atRequest(batch.InClock), b, actions))), 1) // [B, 1, N]
 	earlier := LessThan(BroadcastToDims(InsertAxes(Const(n.g, upTo(actions)), 0), b, actions), BroadcastToDims(n.in[batch.InRequest], b, actions))
 	km := distances(n.atRequest(batch.InFrom), n.in[batch.InAt]) // [B, 1, N]
 	km = Mul(km, InsertAxes(ConvertDType(earlier, dtypes.Float32), 1))
-	row := n.nearness(gap, km) // [B, H, 1, N]
-	row = Reshape(BroadcastToDims(InsertAxes(row, -1), b, h, 1, actions, k), b, h, 1, actions*k)
-	if n.t.Profile == 0 {
-		return row
-	}
-	return Concatenate([]*Node{zeros(n.g, b, h, 1, n.t.Profile), row}, 3)
+	return l.repeat(n.nearness(gap, km), 3, 0.0)
 }
 
-// ownBias is the attention bias of slot InRequest towards itself, [B, H].
-func (n *net) ownBias(row *Node) *Node {
-	dims := row.Shape().Dimensions
-	b, h, t := dims[0], dims[1], dims[3]
-	at := Reshape(BroadcastToDims(InsertAxes(n.tokenAt(), 1), b, h), b*h)
-	return Reshape(pick(Reshape(row, b*h, t), at), b, h)
-}
-
-// pastSeen is true for the tokens of the window that slot InRequest sees and that are
-// before it, [B, T].
-func (n *net) pastSeen(t int) *Node {
-	k, p := n.c.perAction(n.t), n.t.Profile
-	b := n.in[batch.InPlace].Shape().Dimensions[0]
-	action, isRequest := make([]int32, t), make([]bool, t)
+// pastSeen is true for the tokens that slot InRequest sees and that are before it,
+// [B, T].
+func (n *net) pastSeen(l layout) *Node {
+	b, t := n.in[batch.InPlace].Shape().Dimensions[0], l.size()
+	action, visible := make([]int32, t), make([]bool, t)
 	for i := range t {
-		action[i] = -1
-		if i >= p {
-			action[i], isRequest[i] = int32((i-p)/k), (i-p)%k == 0
-		}
+		action[i], visible[i] = int32(l.action(i)), !(n.c.HideRequests && l.isRequest(i))
 	}
 	of := BroadcastToDims(InsertAxes(Const(n.g, action), 0), b, t)
-	seen := And(LessThan(of, BroadcastToDims(n.in[batch.InRequest], b, t)),
-		n.perToken(GreaterThan(n.in[batch.InPlace], ScalarZero(n.g, dtypes.Int32)), true))
-	if n.c.HideRequests {
-		seen = And(seen, Not(BroadcastToDims(InsertAxes(Const(n.g, isRequest), 0), b, t)))
-	}
+	seen := And(LessThan(of, BroadcastToDims(n.in[batch.InRequest], b, t)), n.real(l))
+	seen = And(seen, BroadcastToDims(InsertAxes(Const(n.g, visible), 0), b, t))
 	if !n.c.WholeHistory {
-		seen = And(seen, n.requestTrajectory(b, t))
+		seen = And(seen, n.requestTrajectory(l))
 	}
 	return seen
 }
 
-// insert writes the entries added [B, KVH, K, hd] into a past from token start [B] on.
-func (n *net) insert(past, added []decoder.KV, start *Node) []decoder.KV {
+// insert writes what slot InRequest added, [B, KVH, K, hd] of all its tokens, into a
+// past that lies as l says.
+func (n *net) insert(l layout, past, added []decoder.KV) []decoder.KV {
 	dims := past[0].K.Shape().Dimensions
 	b, heads, t, wide := dims[0], dims[1], dims[2], dims[3]
-	k := n.c.perAction(n.t)
-	offset := Sub(BroadcastToDims(InsertAxes(Const(n.g, upTo(t)), 0), b, t), BroadcastToDims(InsertAxes(start, 1), b, t)) // [B, T]
+	position := BroadcastToDims(InsertAxes(Const(n.g, l.positions()), 0), b, t)
 	put := func(old, fresh *Node) *Node {
 		out := old
-		for i := range k {
-			here := BroadcastToDims(InsertAxes(Equal(offset, Scalar(n.g, dtypes.Int32, i)), 1, -1), b, heads, t, wide)
+		for i := l.first; i < l.end; i++ {
+			to := BroadcastToDims(InsertAxes(AddScalar(n.tokenAt(), int32(i)), 1), b, t)
+			here := BroadcastToDims(InsertAxes(Equal(position, to), 1, -1), b, heads, t, wide)
 			one := BroadcastToDims(SliceAxis(fresh, 2, AxisElem(i)), b, heads, t, wide)
 			out = Where(here, one, out)
 		}
