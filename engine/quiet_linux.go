@@ -16,19 +16,24 @@ package engine
 
 // ONNX Runtime's C interface is a table of functions. Its order never changes: new
 // functions are added at the end. Numbers are positions in the table.
-enum { CREATE_SESSION_OPTIONS = 10, ADD_SESSION_CONFIG_ENTRY = 130 };
+enum { CREATE_SESSION_OPTIONS = 10, SET_INTRA_OP_THREADS = 24, ADD_SESSION_CONFIG_ENTRY = 130 };
 typedef struct { void **(*table)(uint32_t version); const char *(*version)(void); } api_base;
 typedef void *(*create_options)(void **out);
+typedef void *(*set_threads)(void *options, int n);
 typedef void *(*add_entry)(void *options, const char *key, const char *value);
 
 static create_options create;
+static set_threads set;
 static add_entry add;
 static atomic_long made;
+static atomic_int threads; // 0: as many as the library thinks right
 
 static void *create_quiet(void **out) {
 	void *status = create(out);
 	if (status != NULL) return status;
 	atomic_fetch_add(&made, 1);
+	int n = atomic_load(&threads);
+	if (n > 0 && (status = set(*out, n)) != NULL) return status;
 	return add(*out, "session.intra_op.allow_spinning", "0");
 }
 
@@ -39,6 +44,7 @@ static void trim(void) {
 }
 
 static long made_quiet(void) { return atomic_load(&made); }
+static void use_threads(int n) { atomic_store(&threads, n); }
 
 // let_sleep returns NULL, or why it could not be done.
 static const char *let_sleep(const char *path) {
@@ -49,15 +55,16 @@ static const char *let_sleep(const char *path) {
 	void **table = base == NULL ? NULL : base()->table(17);
 	if (table == NULL) return "the library has no table of version 17";
 	Dl_info whole, one;
-	for (int i = 0; i < 2; i++) { // both positions hold functions of the library itself
-		int at = i == 0 ? CREATE_SESSION_OPTIONS : ADD_SESSION_CONFIG_ENTRY;
-		if (!dladdr((void *)base, &whole) || !dladdr(table[at], &one) || whole.dli_fbase != one.dli_fbase)
+	int used[] = {CREATE_SESSION_OPTIONS, SET_INTRA_OP_THREADS, ADD_SESSION_CONFIG_ENTRY};
+	for (int i = 0; i < 3; i++) { // all of them functions of the library itself
+		if (!dladdr((void *)base, &whole) || !dladdr(table[used[i]], &one) || whole.dli_fbase != one.dli_fbase)
 			return "the table is not as expected";
 	}
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	void *from = (void *)((uintptr_t)&table[CREATE_SESSION_OPTIONS] & ~(page - 1));
 	if (mprotect(from, page, PROT_READ | PROT_WRITE) != 0) return "the table cannot be written to";
 	create = (create_options)table[CREATE_SESSION_OPTIONS];
+	set = (set_threads)table[SET_INTRA_OP_THREADS];
 	add = (add_entry)table[ADD_SESSION_CONFIG_ENTRY];
 	table[CREATE_SESSION_OPTIONS] = (void *)create_quiet;
 	mprotect(from, page, PROT_READ); // not vital
@@ -90,6 +97,12 @@ func Yield() error {
 	}
 	return nil
 }
+
+// Threads gives graphs compiled from now on n worker threads, 0 as many as there are
+// cores. A small network's operations take a few microseconds each: one thread is done
+// before a second has woken up, and leaves the other cores to other graphs. It takes
+// effect after Yield alone.
+func Threads(n int) { C.use_threads(C.int(n)) }
 
 // Trim gives memory that engines have freed back to the system, which the C library
 // otherwise keeps for later. Call it when a network is let go.

@@ -13,7 +13,7 @@ func (l *Live) Together(ctx context.Context, queries []poi.Query, k int) [][]poi
 		jobs[i] = l.job(ctx, &queries[i], &Want{K: k})
 	}
 	out := make([][]poi.Ranked, len(queries))
-	if l.run(jobs) != nil {
+	if l.runNow(jobs) != nil {
 		return out
 	}
 	for i, j := range jobs {

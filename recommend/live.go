@@ -23,7 +23,7 @@ var ErrClosed = errors.New("the model is closed")
 // Stages of a request, as Observe is told.
 const (
 	StageEvidence = "evidence" // what the past says of each candidate
-	StageQueue    = "queue"    // waiting for the engine
+	StageQueue    = "queue"    // waiting for the engine, once for a past and once for an answer
 	StagePrefill  = "prefill"  // the past of people whose past is not kept
 	StageDecode   = "decode"   // the token u
 	StageSearch   = "search"   // the beam, of a hierarchical network
@@ -36,7 +36,8 @@ type LiveConfig struct {
 	// Batch is the number of requests run together at most: those that wait while the
 	// engine is busy go together, so a lone request never waits for company.
 	Batch int
-	// Queue is the number of requests that may wait; more get ErrBusy.
+	// Queue is the number of requests that may wait for their pasts, and the number that
+	// may wait for their answers; more get ErrBusy.
 	Queue int
 	// PastBytes bounds the memory of kept pasts; the least recently used go first.
 	PastBytes int64
@@ -73,20 +74,25 @@ func (c LiveConfig) Validate() error {
 
 // Live answers single requests with little delay: it keeps what people's pasts left in
 // the decoder, runs only a request's own token, and runs the requests that wait
-// together. Its answers are those of the Predictor within rounding. It is safe for
+// together. One worker makes pasts that are lacking while another answers those who have
+// theirs. Its answers are those of the Predictor within rounding. It is safe for
 // concurrent use; Close it to free the engine's memory.
 type Live struct {
-	r       *Predictor
-	c       LiveConfig
-	past    *model.Exec
-	grow    *model.Exec
-	ask     *model.Exec
-	branch  *model.Exec // nil for a flat index
-	places  *tensors.Tensor
-	sizes   []int // of batches, ascending
-	keys    keys
-	memory  *memory
-	queue   chan *job
+	r      *Predictor
+	c      LiveConfig
+	places *tensors.Tensor
+	sizes  []int // of batches, ascending
+	keys   keys
+	memory *memory
+
+	making     sync.Mutex // guards past and grow
+	past, grow *model.Exec
+
+	decoding    sync.Mutex  // guards ask and branch
+	ask, branch *model.Exec // branch is nil for a flat index
+
+	lacking chan *job // who waits for a past
+	ready   chan *job // who has one and waits for an answer
 	quit    chan struct{}
 	stopped sync.WaitGroup
 	closing sync.Once
@@ -106,7 +112,7 @@ func (r *Predictor) Live(c LiveConfig) (*Live, error) {
 	if c.Ran == nil {
 		c.Ran = func(int) {}
 	}
-	l := &Live{r: r, c: c, keys: newKeys(), queue: make(chan *job, c.Queue), quit: make(chan struct{})}
+	l := &Live{r: r, c: c, keys: newKeys(), lacking: make(chan *job, c.Queue), ready: make(chan *job, c.Queue), quit: make(chan struct{})}
 	for n := 1; n < c.Batch; n *= 2 {
 		l.sizes = append(l.sizes, n)
 	}
@@ -114,9 +120,10 @@ func (r *Predictor) Live(c LiveConfig) (*Live, error) {
 	if err := l.prepare(); err != nil {
 		return nil, fmt.Errorf("prepare the network of %s for serving: %w", r.p.Name, err)
 	}
-	// A batch may hold, for each request, the past it found and the one grown of it.
+	// Room for the pasts that the batches under way were found with and have made.
 	l.memory = newMemory(max(c.PastBytes, 2*int64(c.Batch)*l.pastBytes()))
-	l.stopped.Go(l.work)
+	l.stopped.Go(func() { l.work(l.lacking, l.supply) })
+	l.stopped.Go(func() { l.work(l.ready, l.serve) })
 	return l, nil
 }
 
@@ -177,7 +184,7 @@ func (l *Live) Warm(ctx context.Context) error {
 				jobs[i] = l.job(ctx, &poi.Query{User: -1, TimeMS: time.Now().UnixMilli()}, &Want{K: 1})
 				jobs[i].need = need
 			}
-			if err := l.run(jobs); err != nil {
+			if err := l.runNow(jobs); err != nil {
 				return fmt.Errorf("warm %s up for %d requests at once: %w", l.r.p.Name, size, err)
 			}
 		}
@@ -222,7 +229,8 @@ type job struct {
 	want   *Want
 	row    batch.Row
 	trail  []key
-	need   int // candidates
+	past   *kept // held; nil: not there yet
+	need   int   // candidates
 	answer answer
 	queued time.Time
 	done   chan error
@@ -243,6 +251,26 @@ func (l *Live) job(ctx context.Context, q *poi.Query, w *Want) *job {
 	return j
 }
 
+// key is that of the past the job needs.
+func (j *job) key() key { return j.trail[len(j.trail)-1] }
+
+// runNow answers jobs, at most a batch, without the workers.
+func (l *Live) runNow(jobs []*job) error {
+	defer func() {
+		for _, j := range jobs {
+			l.memory.release(j.past)
+			j.past = nil
+		}
+	}()
+	l.making.Lock()
+	err := l.remember(jobs)
+	l.making.Unlock()
+	if err != nil {
+		return err
+	}
+	return l.decode(jobs)
+}
+
 // Stats of a Live.
 type Stats struct {
 	Pasts     int   // kept
@@ -260,7 +288,7 @@ type Stats struct {
 // Stats returns counts since the start.
 func (l *Live) Stats() Stats {
 	s := l.memory.stats()
-	s.Waiting = len(l.queue)
+	s.Waiting = len(l.lacking) + len(l.ready)
 	return s
 }
 
@@ -270,14 +298,10 @@ func (l *Live) Close() error {
 	l.closing.Do(func() {
 		close(l.quit)
 		l.stopped.Wait()
-		for {
-			select {
-			case j := <-l.queue:
-				j.done <- ErrClosed
-				continue
-			default:
+		for _, line := range []chan *job{l.lacking, l.ready} {
+			for len(line) > 0 {
+				l.answer(<-line, ErrClosed)
 			}
-			break
 		}
 		l.memory.clear()
 		for _, e := range []*model.Exec{l.past, l.grow, l.ask, l.branch} {

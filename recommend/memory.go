@@ -49,73 +49,94 @@ func (k keys) trail(r *batch.Row) []key {
 
 // memory keeps pasts up to a number of bytes, the least recently used go first. Of a
 // known user the two newest stay, lest every action leave a past that nobody will ask
-// for again. Who gets or puts holds the engine's lock; counts may be read by anyone.
+// for again. What is dropped while somebody holds it is freed by its last holder. It is
+// safe for concurrent use.
 type memory struct {
-	limit  int64
+	limit int64
+
+	mu     sync.Mutex
 	order  *list.List // of *kept, most recent first
 	by     map[key]*list.Element
 	newest map[int32][2]key // of users; the later first
-	stale  []key            // dropped by sweep, once nobody uses them
-
-	mu     sync.Mutex // guards counts
 	counts Stats
 }
 
+// kept is a past in memory, or one that was.
 type kept struct {
-	key   key
-	user  int32 // -1 for a stranger
-	past  []*tensors.Tensor
-	bytes int64
+	key     key
+	user    int32 // -1 for a stranger
+	past    []*tensors.Tensor
+	bytes   int64
+	holders int
+	dropped bool
 }
 
 func newMemory(limit int64) *memory {
 	return &memory{limit: limit, order: list.New(), by: map[key]*list.Element{}, newest: map[int32][2]key{}}
 }
 
-// get returns a past, nil if it is not kept.
-func (m *memory) get(k key) []*tensors.Tensor {
+// get returns a past, to be released, or nil if it is not kept.
+func (m *memory) get(k key) *kept {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	e, ok := m.by[k]
 	if !ok {
 		return nil
 	}
 	m.order.MoveToFront(e)
-	return e.Value.(*kept).past
+	return e.Value.(*kept).hold()
 }
 
-// put keeps a user's past and drops what is over the limit.
-func (m *memory) put(k key, user int32, past []*tensors.Tensor, bytes int64) {
+// share returns a past that is held once more.
+func (m *memory) share(x *kept) *kept {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return x.hold()
+}
+
+func (x *kept) hold() *kept {
+	x.holders++
+	return x
+}
+
+// release gives back what get, share or put returned; nil is nothing.
+func (m *memory) release(x *kept) {
+	if x == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if x.holders--; x.holders == 0 && x.dropped {
+		freeAll(x.past)
+	}
+}
+
+// put keeps a user's past, drops what it supersedes and what is over the limit, and
+// returns it, to be released.
+func (m *memory) put(k key, user int32, past []*tensors.Tensor, bytes int64) *kept {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if e, ok := m.by[k]; ok {
 		m.drop(e)
 	}
-	m.by[k] = m.order.PushFront(&kept{k, user, past, bytes})
+	x := &kept{key: k, user: user, past: past, bytes: bytes, holders: 1}
+	m.by[k] = m.order.PushFront(x)
+	m.counts.Bytes += bytes
 	if user >= 0 {
 		two := m.newest[user]
-		m.stale = append(m.stale, two[1])
 		m.newest[user] = [2]key{k, two[0]}
-	}
-	m.mu.Lock()
-	m.counts.Pasts, m.counts.Bytes = len(m.by), m.counts.Bytes+bytes
-	over := m.counts.Bytes > m.limit
-	m.mu.Unlock()
-	for over {
-		m.drop(m.order.Back())
-		m.mu.Lock()
-		m.counts.Evictions++
-		over = m.counts.Bytes > m.limit
-		m.mu.Unlock()
-	}
-}
-
-// sweep drops the pasts that newer ones of their users have taken the place of.
-func (m *memory) sweep() {
-	for _, k := range m.stale {
-		if e, ok := m.by[k]; ok {
+		if e, ok := m.by[two[1]]; ok {
 			m.drop(e)
 		}
 	}
-	m.stale = m.stale[:0]
+	for m.counts.Bytes > m.limit && m.order.Len() > 0 {
+		m.drop(m.order.Back())
+		m.counts.Evictions++
+	}
+	return x
 }
 
+// drop forgets a past and frees it unless it is held. Who calls holds the lock.
 func (m *memory) drop(e *list.Element) {
 	x := m.order.Remove(e).(*kept)
 	delete(m.by, x.key)
@@ -130,13 +151,15 @@ func (m *memory) drop(e *list.Element) {
 			delete(m.newest, x.user)
 		}
 	}
-	freeAll(x.past)
-	m.mu.Lock()
-	m.counts.Pasts, m.counts.Bytes = len(m.by), m.counts.Bytes-x.bytes
-	m.mu.Unlock()
+	m.counts.Bytes -= x.bytes
+	if x.dropped = true; x.holders == 0 {
+		freeAll(x.past)
+	}
 }
 
 func (m *memory) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for m.order.Len() > 0 {
 		m.drop(m.order.Back())
 	}
@@ -144,8 +167,8 @@ func (m *memory) clear() {
 
 func (m *memory) count(change func(s *Stats)) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	change(&m.counts)
-	m.mu.Unlock()
 }
 
 func (m *memory) hit()  { m.count(func(s *Stats) { s.Hits++ }) }
@@ -161,5 +184,7 @@ func (m *memory) ran(requests int) {
 func (m *memory) stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.counts
+	s := m.counts
+	s.Pasts = len(m.by)
+	return s
 }

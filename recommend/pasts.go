@@ -37,28 +37,37 @@ func (l *Live) freshAtOnce() int {
 // making is a past on its way to the end of a job's window.
 type making struct {
 	j    *job
-	have int  // actions in past
-	past past // nil: nothing yet
-	kept bool // past is the memory's, not ours to free
+	have int   // actions in it so far
+	from *kept // what it grows from, held; nil once it has grown, or made from nothing
+	past past  // ours alone; nil: nothing yet
 }
 
 func (m *making) want() int { return len(m.j.trail) - 1 }
 
-// remember returns the past of each job, from memory where it is kept. Those that are
+// soFar is the past as far as it goes.
+func (m *making) soFar() past {
+	if m.from != nil {
+		return m.from.past
+	}
+	return m.past
+}
+
+// remember gives each job its past, held, from memory where it is kept. Those that are
 // not are made together: small networks cost an engine little more for eight than for
-// one.
-func (l *Live) remember(jobs []*job) ([]past, error) {
-	out := make([]past, len(jobs))
+// one. After an error some jobs may have theirs.
+func (l *Live) remember(jobs []*job) error {
 	var fresh, grow []*making
-	first := make(map[key]bool, len(jobs))
-	for i, j := range jobs {
-		k := j.trail[len(j.trail)-1]
-		if out[i] = l.memory.get(k); out[i] != nil || first[k] {
+	var same []*job
+	first := make(map[key]*job, len(jobs))
+	for _, j := range jobs {
+		k := j.key()
+		if j.past = l.memory.get(k); j.past != nil || first[k] != nil {
 			l.memory.hit()
+			same = append(same, j)
 			continue
 		}
-		first[k] = true
-		if m := l.begun(j); m.past != nil {
+		first[k] = j
+		if m := l.begun(j); m.from != nil {
 			l.memory.grew()
 			grow = append(grow, m)
 		} else {
@@ -66,29 +75,32 @@ func (l *Live) remember(jobs []*job) ([]past, error) {
 			fresh = append(fresh, m)
 		}
 	}
-	if err := l.make(fresh); err != nil {
-		return nil, err
+	err := l.make(fresh)
+	for err == nil && len(grow) > 0 {
+		err = l.step(grow)
+		grow = slices.DeleteFunc(grow, func(m *making) bool { return m.j.past != nil })
 	}
-	for len(grow) > 0 {
-		if err := l.step(grow); err != nil {
-			return nil, err
+	for _, m := range grow {
+		l.free(m)
+	}
+	if err != nil {
+		return err
+	}
+	for _, j := range same {
+		if j.past == nil {
+			j.past = l.memory.share(first[j.key()].past)
 		}
-		grow = slices.DeleteFunc(grow, func(m *making) bool { return m.have == m.want() })
 	}
-	for i, j := range jobs {
-		if out[i] == nil {
-			out[i] = l.memory.get(j.trail[len(j.trail)-1])
-		}
-	}
-	return out, nil
+	return nil
 }
 
-// begun is the longest kept past that a job's can be grown from, if there is one.
+// begun starts from the longest kept past that a job's can be grown from, if there is
+// one.
 func (l *Live) begun(j *job) *making {
 	n := len(j.trail) - 1
 	for back := 1; back <= min(maxGrowth, n); back++ {
-		if p := l.memory.get(j.trail[n-back]); p != nil {
-			return &making{j: j, have: n - back, past: p, kept: true}
+		if x := l.memory.get(j.trail[n-back]); x != nil {
+			return &making{j: j, have: n - back, from: x}
 		}
 	}
 	return &making{j: j}
@@ -113,13 +125,12 @@ func (l *Live) make(list []*making) error {
 	})
 }
 
-// step adds an action to each past and keeps those that are whole then. After an error
-// nothing is left to free.
+// step adds an action to each past and keeps those that are whole then.
 func (l *Live) step(list []*making) error {
-	err := l.together(list, l.c.Batch, func(some []*making) error {
+	return l.together(list, l.c.Batch, func(some []*making) error {
 		rows, old := make([]batch.Row, len(some)), make([]past, len(some))
 		for i, m := range some {
-			rows[i], old[i] = m.j.history(m.have+1), m.past
+			rows[i], old[i] = m.j.history(m.have+1), m.soFar()
 			rows[i].Requests = []int{len(rows[i].Sequence) - 1}
 		}
 		longer, err := l.call(l.grow, rows, old)
@@ -127,34 +138,26 @@ func (l *Live) step(list []*making) error {
 			return err
 		}
 		for i, m := range some {
-			m.free()
-			m.past, m.have, m.kept = longer[i], m.have+1, false
-			if m.have == m.want() {
+			l.free(m)
+			if m.past, m.have = longer[i], m.have+1; m.have == m.want() {
 				l.keep(m)
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		for _, m := range list {
-			m.free()
-		}
-	}
-	return err
 }
 
-// free frees a past that nobody else knows.
-func (m *making) free() {
-	if !m.kept {
-		freeAll(m.past)
-		m.past = nil
-	}
+// free lets go of what a past was made of so far.
+func (l *Live) free(m *making) {
+	l.memory.release(m.from)
+	freeAll(m.past)
+	m.from, m.past = nil, nil
 }
 
-// keep hands a whole past over to the memory.
+// keep hands a whole past over to the memory and to its job.
 func (l *Live) keep(m *making) {
-	l.memory.put(m.j.trail[m.have], m.j.row.User, m.past, l.pastBytes())
-	m.kept = true
+	m.j.past = l.memory.put(m.j.key(), m.j.row.User, m.past, l.pastBytes())
+	m.past = nil
 }
 
 // together runs a list in parts that fill the batches there are graphs for, up to most:
@@ -206,8 +209,8 @@ func (l *Live) warmPasts(ctx context.Context) error {
 	if len(l.r.p.Dataset.Places) == 0 {
 		return nil
 	}
-	l.r.onlyBatch.Lock()
-	defer l.r.onlyBatch.Unlock()
+	l.making.Lock()
+	defer l.making.Unlock()
 	for _, size := range l.sizes {
 		if err := ctx.Err(); err != nil {
 			return err

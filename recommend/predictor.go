@@ -65,7 +65,7 @@ type Predictor struct {
 	expand    *model.Exec
 	builders  sync.Pool
 	names     map[string]int32
-	onlyBatch sync.Mutex // one execution at a time: the backend uses all cores itself
+	onlyBatch sync.Mutex // one execution at a time: an engine has all cores to itself here
 }
 
 // New prepares a Predictor. Nothing is compiled yet.

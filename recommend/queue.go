@@ -18,7 +18,8 @@ import (
 // ErrBusy is returned when too many requests wait.
 var ErrBusy = errors.New("too many requests are waiting")
 
-// submit queues a job and waits until it has run.
+// submit queues a job and waits until it has run: for the network if its past is kept,
+// otherwise for the past first, so that who is known does not wait for who is not.
 func (l *Live) submit(ctx context.Context, j *job) error {
 	j.queued = time.Now()
 	select {
@@ -26,10 +27,16 @@ func (l *Live) submit(ctx context.Context, j *job) error {
 		return ErrClosed
 	default:
 	}
+	line := l.lacking
+	if j.past = l.memory.get(j.key()); j.past != nil {
+		l.memory.hit()
+		line = l.ready
+	}
 	select {
-	case l.queue <- j:
+	case line <- j:
 	default:
-		return fmt.Errorf("%d requests wait for %s: %w; ask again in a moment", cap(l.queue), l.r.p.Name, ErrBusy)
+		l.memory.release(j.past)
+		return fmt.Errorf("%d requests wait for %s: %w; ask again in a moment", cap(line), l.r.p.Name, ErrBusy)
 	}
 	select {
 	case err := <-j.done:
@@ -37,7 +44,7 @@ func (l *Live) submit(ctx context.Context, j *job) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-l.quit:
-		// The worker may be at it still: its answer counts if it comes.
+		// The workers may be at it still: their answer counts if it comes.
 		l.stopped.Wait()
 		select {
 		case err := <-j.done:
@@ -48,70 +55,94 @@ func (l *Live) submit(ctx context.Context, j *job) error {
 	}
 }
 
-// work runs what waits until Close.
-func (l *Live) work() {
+// work runs what waits in a line until Close.
+func (l *Live) work(line chan *job, serve func([]*job)) {
 	for {
 		select {
 		case <-l.quit:
 			return
-		case j := <-l.queue:
-			l.serve(l.gather(j))
+		case j := <-line:
+			if jobs := l.gather(line, j); len(jobs) > 0 {
+				serve(jobs)
+			}
 		}
 	}
 }
 
 // gather takes what waits beside a job, at most a batch. Whoever has given up is
 // answered at once and not run.
-func (l *Live) gather(j *job) []*job {
+func (l *Live) gather(line chan *job, j *job) []*job {
 	var jobs []*job
 	for {
 		if err := j.ctx.Err(); err != nil {
-			j.done <- err
+			l.answer(j, err)
 		} else if jobs = append(jobs, j); len(jobs) == l.c.Batch {
 			return jobs
 		}
 		select {
-		case j = <-l.queue:
+		case j = <-line:
 		default:
 			return jobs
 		}
 	}
 }
 
-// serve runs jobs together and answers them.
-func (l *Live) serve(jobs []*job) {
-	if len(jobs) == 0 {
-		return
-	}
+// answer ends a job.
+func (l *Live) answer(j *job, err error) {
+	l.memory.release(j.past)
+	j.past = nil
+	j.done <- err
+}
+
+// supply gives jobs their pasts and passes them on.
+func (l *Live) supply(jobs []*job) {
 	for _, j := range jobs {
 		l.c.Observe(StageQueue, time.Since(j.queued))
 	}
-	err := l.run(jobs)
+	l.making.Lock()
+	start := time.Now()
+	err := l.remember(jobs)
+	l.c.Observe(StagePrefill, time.Since(start))
+	l.making.Unlock()
+	for _, j := range jobs {
+		if err != nil {
+			l.answer(j, fmt.Errorf("run %s on the pasts of %d requests: %w", l.r.p.Name, len(jobs), err))
+			continue
+		}
+		j.queued = time.Now()
+		select {
+		case l.ready <- j:
+		case <-l.quit:
+			l.answer(j, ErrClosed)
+		}
+	}
+}
+
+// serve runs jobs that have their pasts together and answers them.
+func (l *Live) serve(jobs []*job) {
+	for _, j := range jobs {
+		l.c.Observe(StageQueue, time.Since(j.queued))
+	}
+	err := l.decode(jobs)
 	if err != nil {
 		err = fmt.Errorf("run %s on %d requests: %w", l.r.p.Name, len(jobs), err)
 	}
 	l.memory.ran(len(jobs))
 	l.c.Ran(len(jobs))
 	for _, j := range jobs {
-		j.done <- err
+		l.answer(j, err)
 	}
 }
 
-// run answers jobs, at most a batch of them, in one pass of the engine.
-func (l *Live) run(jobs []*job) error {
-	l.r.onlyBatch.Lock() // evaluation and explanation share the engine
-	defer l.r.onlyBatch.Unlock()
-	defer l.memory.sweep()
+// decode runs the network on jobs that have their pasts, at most a batch of them.
+func (l *Live) decode(jobs []*job) error {
+	l.decoding.Lock()
+	defer l.decoding.Unlock()
 	start := time.Now()
-	pasts, err := l.remember(jobs)
-	if err != nil {
-		return err
-	}
-	l.c.Observe(StagePrefill, time.Since(start))
-	start = time.Now()
 	size := l.holds(len(jobs))
-	for len(pasts) < size {
-		pasts = append(pasts, pasts[0])
+	pasts := make([]past, size)
+	for i := range pasts {
+		pasts[i] = jobs[min(i, len(jobs)-1)].past.past
 	}
 	encoded := l.encode(jobs, size)
 	args := tensorsOf(encoded)

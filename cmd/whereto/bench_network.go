@@ -57,6 +57,7 @@ type networkBench struct {
 	each    time.Duration // for a row
 	window  int
 	clients int // of the last row
+	threads int // of a graph; 0: by size
 	live    *recommend.Live
 	say     func(string)
 }
@@ -64,7 +65,7 @@ type networkBench struct {
 func newBenchNetworkCmd() *cobra.Command {
 	var from recipeFlags
 	live := recommend.DefaultLive()
-	people, each, pastMB := 64, 10*time.Second, int(live.PastBytes>>20)
+	people, each, pastMB, threads := 64, 10*time.Second, int(live.PastBytes>>20), 0
 	output := newOutputFlag()
 	cmd := &cobra.Command{
 		Use:   "network RECIPE",
@@ -77,8 +78,8 @@ func newBenchNetworkCmd() *cobra.Command {
 			"  whereto bench network industrial --data runs/industrial-data",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if people < 1 || people > 10_000 || each <= 0 || pastMB < 0 {
-				return usageError(cmd, "--people is %d, --for %s and --past-mb %d, want 1 to 10000 people, some time and 0 or more", people, each, pastMB)
+			if people < 1 || people > 10_000 || each <= 0 || pastMB < 0 || threads < 0 {
+				return usageError(cmd, "--people is %d, --for %s, --past-mb %d and --threads %d, want 1 to 10000 people, some time and 0 or more", people, each, pastMB, threads)
 			}
 			live.PastBytes = int64(pastMB) << 20
 			a, backend, err := from.assemble(cmd, args[0])
@@ -89,7 +90,7 @@ func newBenchNetworkCmd() *cobra.Command {
 			if err := engine.Yield(); err != nil { // as the service does
 				return err
 			}
-			b := networkBench{each: each, window: a.Recipe.Batch.Window, clients: 2 * live.Batch, say: sayTo(cmd)}
+			b := networkBench{each: each, window: a.Recipe.Batch.Window, clients: 2 * live.Batch, threads: threads, say: sayTo(cmd)}
 			b.out.Recipe, b.out.Engine = a.Recipe.Name, backend.Name()
 			if err := b.measure(cmd.Context(), a, backend, live, people); err != nil {
 				return err
@@ -106,6 +107,7 @@ func newBenchNetworkCmd() *cobra.Command {
 	f.DurationVar(&each, "for", each, "time for each kind of request")
 	f.IntVar(&pastMB, "past-mb", pastMB, "memory for what pasts left in the network, MB")
 	f.IntVar(&live.Batch, "batch", live.Batch, "requests that run through the network together at most")
+	f.IntVar(&threads, "threads", threads, "threads of a graph of ONNX Runtime; 0: one for a small network, all cores for a large one")
 	f.VarP(output, "output", "o", "table or json")
 	return cmd
 }
@@ -115,6 +117,7 @@ func (b *networkBench) measure(ctx context.Context, a *fit.Assembly, backend com
 	queries := longest(a.Dataset, people)
 	b.out.People, b.out.Actions = len(queries), min(b.window-1, len(queries[len(queries)-1].History))
 	b.out.Tokens = a.Model.Tokens(b.window)
+	engine.Threads(threadsOf(b.threads, a.Model.Config.Decoder))
 	start := time.Now()
 	store := a.NewStore()
 	p, err := a.Predictor(a.Recipe.Name, backend, store)

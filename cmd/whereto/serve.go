@@ -43,6 +43,7 @@ type serving struct {
 	limits        serve.Limits
 	live          recommend.LiveConfig
 	pastMB        int
+	threads       int // of a graph; 0: by size
 	hot           int
 	ttl           time.Duration
 	empty         bool
@@ -119,6 +120,7 @@ func (s *serving) bind(f *pflag.FlagSet) {
 	f.IntVar(&s.limits.Queue, "queue", s.limits.Queue, "questions that wait for one of --running to end; more are turned away")
 	f.DurationVar(&s.limits.Timeout, "timeout", s.limits.Timeout, "how long an answer may take")
 	f.IntVar(&s.live.Batch, "batch", s.live.Batch, "questions that run through the network together at most")
+	f.IntVar(&s.threads, "threads", 0, "threads of a graph of ONNX Runtime; 0: one for a small network, all cores for a large one")
 	f.IntVar(&s.live.Align, "align", s.live.Align, "a past begins at a multiple of so many actions, so that a kept one can grow; 1: it slides with every action")
 	f.IntVar(&s.pastMB, "past-mb", int(s.live.PastBytes>>20), "megabytes, for each model, to keep what pasts left in the network")
 	f.IntVar(&s.hot, "hot-actions", desk.DefaultHotActions, "people's actions that are kept in memory")
@@ -163,7 +165,7 @@ func (s *serving) run(cmd *cobra.Command, args []string) (err error) {
 	s.live.PastBytes = int64(s.pastMB) << 20
 	watch := newWatch(metrics)
 	s.live.Observe, s.live.Ran = watch.stage, metrics.Batched
-	lib.backend, lib.tune, lib.live = backend, tuneOptions(cmd, backend), s.live
+	lib.backend, lib.tune, lib.live, lib.threads = backend, tuneOptions(cmd, backend), s.live, s.threads
 	if !s.empty {
 		lib.opened = s.importer(ctx, cmd, home, &err)
 	}

@@ -89,6 +89,7 @@ func (s *serving) verdicts() []verdict {
 		{"running", within(l.Running, 1, 1<<20)},
 		{"queue", within(l.Queue, 0, 1<<20)},
 		{"batch", within(s.live.Batch, 1, 256)},
+		{"threads", within(s.threads, 0, 1024)},
 		{"align", within(s.live.Align, 1, 1024)},
 		{"past-mb", within(s.pastMB, 0, 1<<20)},
 		{"hot-actions", within(s.hot, 1, math.MaxInt32)},

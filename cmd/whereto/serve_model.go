@@ -14,6 +14,7 @@ import (
 
 	"github.com/whereto/whereto/api"
 	"github.com/whereto/whereto/bundle"
+	"github.com/whereto/whereto/decoder"
 	"github.com/whereto/whereto/desk"
 	"github.com/whereto/whereto/engine"
 	"github.com/whereto/whereto/fit"
@@ -36,9 +37,22 @@ type library struct {
 	shelf   *bundle.Shelf     // nil: none
 	verify  bundle.VerifyOptions
 	live    recommend.LiveConfig
+	threads int    // of a graph; 0: by size
 	vectors keeper // nil: in this process
 	// opened is told of every data set that was read, for the first import.
 	opened func(version string, d *poi.Dataset)
+}
+
+// manyWeights is from where on the operations of a decoder are worth sharing.
+const manyWeights = 4 << 20
+
+// threadsOf is how many threads the graphs of a network get if so many are wished for, 0:
+// whatever suits its size. See engine.Threads.
+func threadsOf(wish int, c decoder.Config) int {
+	if wish == 0 && c.Params() < manyWeights {
+		return 1
+	}
+	return wish
 }
 
 // add names a folder of the command line: a run or a bundle.
@@ -145,6 +159,7 @@ func (l *library) load(ctx context.Context, version string) (*desk.Model, error)
 	if err := l.addStages(ctx, &p, stages, o); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
+	engine.Threads(threadsOf(l.threads, t.Model.Config.Decoder))
 	m, err := desk.NewModel(ctx, p)
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
