@@ -6,8 +6,10 @@
 package beam
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 )
 
@@ -73,29 +75,38 @@ func orImpossible(logProb float64) float64 {
 	return logProb
 }
 
-// top returns the n allowed tokens with the highest log-probability, NaN last.
+// top returns the n allowed tokens with the highest log-probability, NaN last. A list
+// of few out of many is the common case, so no more than it is ever in order.
 func top(logProbs []float32, allowed []int32, n int) []int32 {
-	kept := make([]int32, 0, len(allowed))
-	for _, a := range allowed {
-		if int(a) < len(logProbs) {
-			kept = append(kept, a)
+	n = min(n, len(allowed))
+	kept := make([]int32, 0, n)
+	before := func(a, b int32) int {
+		if x, y := orImpossible(float64(logProbs[a])), orImpossible(float64(logProbs[b])); x != y {
+			return cmp.Compare(y, x)
 		}
+		return cmp.Compare(a, b)
 	}
-	at := func(i int) float64 { return orImpossible(float64(logProbs[kept[i]])) }
-	sort.Sort(byProb{kept, at})
-	return kept[:min(n, len(kept))]
+	if n > few {
+		for _, a := range allowed {
+			if int(a) < len(logProbs) {
+				kept = append(kept, a)
+			}
+		}
+		slices.SortFunc(kept, before)
+		return kept[:min(n, len(kept))]
+	}
+	for _, a := range allowed {
+		if int(a) >= len(logProbs) || len(kept) == n && (n == 0 || before(a, kept[n-1]) > 0) {
+			continue
+		}
+		if len(kept) == n {
+			kept = kept[:n-1]
+		}
+		at, _ := slices.BinarySearchFunc(kept, a, before)
+		kept = slices.Insert(kept, at, a)
+	}
+	return kept
 }
 
-type byProb struct {
-	ids []int32
-	at  func(i int) float64
-}
-
-func (s byProb) Len() int      { return len(s.ids) }
-func (s byProb) Swap(i, j int) { s.ids[i], s.ids[j] = s.ids[j], s.ids[i] }
-func (s byProb) Less(i, j int) bool {
-	if a, b := s.at(i), s.at(j); a != b {
-		return a > b
-	}
-	return s.ids[i] < s.ids[j]
-}
+// few is up to how many tokens are found by inserting each where it belongs.
+const few = 16

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/whereto/whereto/store"
 )
@@ -107,16 +108,28 @@ func (s *Store) Recent(ctx context.Context, user string, beforeMS int64, n int) 
 	if err := store.CheckRecent(user, n); err != nil {
 		return nil, err
 	}
-	rows, err := query(ctx, s.read, scanAction, `SELECT `+actionColumns+` FROM person p JOIN action a ON a.person = p.num
-		WHERE p.name = ? AND a.time_ms < ? ORDER BY a.time_ms DESC, a.num DESC LIMIT ?`, user, beforeMS, n)
+	actions, err := collect(func() (*sql.Rows, error) { return s.recent.QueryContext(ctx, user, beforeMS, n) }, scanRecent)
 	if err != nil {
 		return nil, wrap(ctx, fmt.Sprintf("read the recent actions of %q", user), err)
 	}
-	actions := make([]store.Action, len(rows))
-	for i, a := range rows {
-		actions[len(rows)-1-i] = a.Action
+	for i := range actions {
+		actions[i].User = user
 	}
+	slices.Reverse(actions)
 	return actions, nil
+}
+
+// recentActions is prepared once: every request asks it.
+const recentActions = `SELECT id, poi, time_ms, offset_min, type, user_lat, user_lng FROM action
+	WHERE person = (SELECT num FROM person WHERE name = ?) AND time_ms < ? ORDER BY time_ms DESC, num DESC LIMIT ?`
+
+func scanRecent(scan func(...any) error, a *store.Action) error {
+	var lat, lng sql.NullFloat64
+	if err := scan(&a.ID, &a.POI, &a.TimeMS, &a.OffsetMin, &a.Type, &lat, &lng); err != nil {
+		return err
+	}
+	a.HasUser, a.UserLat, a.UserLng = lat.Valid && lng.Valid, lat.Float64, lng.Float64
+	return nil
 }
 
 // ActionsPage lists actions; see store.Actions.

@@ -30,6 +30,8 @@ type Store struct {
 	path  string
 	write *sql.DB // one connection
 	read  *sql.DB
+
+	recent *sql.Stmt // recentActions
 }
 
 var _ store.Store = (*Store)(nil)
@@ -55,6 +57,9 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	s := &Store{path: path}
 	if s.write, err = connectWriter(ctx, abs); err == nil {
 		s.read, err = connect(abs, "_pragma=query_only(1)")
+	}
+	if err == nil {
+		s.recent, err = s.read.PrepareContext(ctx, recentActions)
 	}
 	if err != nil {
 		return nil, errors.Join(wrap(ctx, operation, err), s.Close())
@@ -168,7 +173,12 @@ func inTx(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 
 // query collects the rows of a statement.
 func query[T any](ctx context.Context, db *sql.DB, scan func(func(...any) error, *T) error, statement string, args ...any) ([]T, error) {
-	rows, err := db.QueryContext(ctx, statement, args...)
+	return collect(func() (*sql.Rows, error) { return db.QueryContext(ctx, statement, args...) }, scan)
+}
+
+// collect reads all rows.
+func collect[T any](open func() (*sql.Rows, error), scan func(func(...any) error, *T) error) ([]T, error) {
+	rows, err := open()
 	if err != nil {
 		return nil, err
 	}
