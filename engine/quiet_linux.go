@@ -25,7 +25,7 @@ typedef void *(*add_entry)(void *options, const char *key, const char *value);
 static create_options create;
 static set_threads set;
 static add_entry add;
-static atomic_long made;
+static atomic_long made, single; // sessions, and those among them with one thread
 static atomic_int threads; // 0: as many as the library thinks right
 
 static void *create_quiet(void **out) {
@@ -34,6 +34,7 @@ static void *create_quiet(void **out) {
 	atomic_fetch_add(&made, 1);
 	int n = atomic_load(&threads);
 	if (n > 0 && (status = set(*out, n)) != NULL) return status;
+	if (n == 1) atomic_fetch_add(&single, 1);
 	return add(*out, "session.intra_op.allow_spinning", "0");
 }
 
@@ -44,6 +45,7 @@ static void trim(void) {
 }
 
 static long made_quiet(void) { return atomic_load(&made); }
+static long made_single(void) { return atomic_load(&single); }
 static void use_threads(int n) { atomic_store(&threads, n); }
 
 // let_sleep returns NULL, or why it could not be done.
@@ -108,5 +110,5 @@ func Threads(n int) { C.use_threads(C.int(n)) }
 // otherwise keeps for later. Call it when a network is let go.
 func Trim() { C.trim() }
 
-// quieted counts the sessions that were made so.
-func quieted() int { return int(C.made_quiet()) }
+// quieted counts the sessions that were made so, and those among them with one thread.
+func quieted() (all, single int) { return int(C.made_quiet()), int(C.made_single()) }

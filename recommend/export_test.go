@@ -21,3 +21,9 @@ func (l *Live) Together(ctx context.Context, queries []poi.Query, k int) [][]poi
 	}
 	return out
 }
+
+// HoldPasts keeps the worker that makes pasts from its work until release is called.
+func (l *Live) HoldPasts() (release func()) {
+	l.making.Lock()
+	return l.making.Unlock
+}

@@ -17,12 +17,10 @@
 //
 //	CREATE INDEX ON whereto_vectors_... USING hnsw (v vector_ip_ops)
 //
-// What that costs, with 50,000 random vectors of 64 numbers on PostgreSQL 18 with pgvector
-// 0.8.5: 14 s, and 30 MB beside 16 MB of vectors; a search takes 0.7 ms rather than 15 ms and
-// finds 88 of 100 rows, and one whose Keep refuses nearly all finds none. With
-// hnsw.iterative_scan=strict_order and hnsw.ef_search=200 in the address it takes 2.7 ms and
-// finds 96 of 100, also under such a Keep. PostgreSQL 16 makes no use of the index, because
-// rows are asked for by score and then by number.
+// It takes a while and twice the room, and misses some of the nearest, most where a Keep
+// refuses many; hnsw.iterative_scan and hnsw.ef_search in the address mend much of that.
+// PostgreSQL 16 makes no use of the index, because rows are asked for by score and then by
+// number.
 //
 // The borders of an Area are drawn by vector.Filter here, the same for every Searcher; the
 // server only leaves out what is clearly outside. Rows come in order of their score in pages
