@@ -37,9 +37,10 @@ func (p *pass) attend(s *model.Scope, q *Node, seen KV, own *beside) *Node {
 }
 
 // project returns, of a layer's input [B*T, D], rotated queries [B, H, T, hd], scaled by
-// 1/sqrt(hd), and rotated keys and values [B, KVH, T, hd]. The scale goes into the query weights, which
-// are far smaller than the scores. The rotation comes after the transposition, so
-// that its tables repeat over whole [T, hd] planes and not over single heads.
+// 1/sqrt(hd), and rotated keys and values [B, KVH, T, hd]. The scale goes into the query
+// weights, which are far smaller than the scores. The rotation comes after the
+// transposition, so that its tables repeat over whole [T, hd] planes and not over single
+// heads.
 func (p *pass) project(s *model.Scope, x *Node) (*Node, KV) {
 	c, g, dtype := p.c, x.Graph(), x.DType()
 	x = rmsNorm(x, gain(s, g, dtype, "input_layernorm", c.Dim), c.NormEps)
