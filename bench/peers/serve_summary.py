@@ -30,7 +30,9 @@ def main():
             rows[load][side] = (rate, p50, p99)
     print()
     for load in sorted(rows, key=key):
-        if len(rows[load]) == 2:
+        if len(rows[load]) == 2 and not rows[load]["torch"][0]:
+            print(f"{load}: only whereto answers")
+        elif len(rows[load]) == 2:
             a, b = rows[load]["whereto"], rows[load]["torch"]
             print(f"{load}: whereto answers {a[0] / b[0]:.2f} times as many a second, its p99 is {b[2] / a[2]:.2f} times lower")
     if len(best) == 2:
