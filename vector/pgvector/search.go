@@ -2,12 +2,16 @@ package pgvector
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math"
+	"net"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whereto/whereto/vector"
 )
@@ -37,7 +41,7 @@ func (x *Index) Search(ctx context.Context, query []float32, k int, within vecto
 		s.page += spare
 	}
 	for more := true; more && len(s.hits) < k; s.page = max(k, min(longest, growth*s.page)) {
-		if more, err = s.read(ctx); err != nil {
+		if err = x.ask(ctx, func() error { more, err = s.read(ctx); return err }); err != nil {
 			return nil, wrap(ctx, "search the vectors in "+x.d.name, err)
 		}
 	}
@@ -85,6 +89,33 @@ func (s *scan) read(ctx context.Context) (more bool, err error) {
 		err = rows.Err()
 	}
 	return seen == s.page, err
+}
+
+// ask runs a read, and runs it again if its connection turns out to be dead: a server that
+// has gone and come back leaves some in the pool, and each is found out by being used.
+func (x *Index) ask(ctx context.Context, read func() error) error {
+	err := read()
+	for range x.pool.Config().MaxConns {
+		if err == nil || ctx.Err() != nil || !isDead(err) {
+			break
+		}
+		err = read()
+	}
+	return err
+}
+
+// isDead reports whether an error is that of a connection which was once alive.
+func isDead(err error) bool {
+	var refused *pgconn.ConnectError
+	var said *pgconn.PgError
+	switch {
+	case errors.As(err, &refused):
+		return false
+	case errors.As(err, &said):
+		return strings.HasPrefix(said.Code, "57P") // the server is being stopped, or fell
+	}
+	var network net.Error
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network)
 }
 
 // statement is the question for the next page. What it leaves out is outside for certain;
@@ -162,16 +193,19 @@ func (x *Index) Vectors(ctx context.Context, rows ...int32) ([][]float32, error)
 		return nil, err
 	}
 	operation := "read vectors of " + x.d.name
-	answer, err := x.pool.Query(ctx, "SELECT n, v::real[] FROM "+x.d.full(x.table)+" WHERE n = ANY ($1::integer[])", rows)
-	if err != nil {
-		return nil, wrap(ctx, operation, err)
-	}
 	of := make(map[int32][]float32, len(rows))
-	var n int32
-	var v []float32
-	_, err = pgx.ForEachRow(answer, []any{&n, &v}, func() error {
-		of[n] = v
-		return nil
+	err := x.ask(ctx, func() error {
+		answer, err := x.pool.Query(ctx, "SELECT n, v::real[] FROM "+x.d.full(x.table)+" WHERE n = ANY ($1::integer[])", rows)
+		if err != nil {
+			return err
+		}
+		var n int32
+		var v []float32
+		_, err = pgx.ForEachRow(answer, []any{&n, &v}, func() error {
+			of[n] = v
+			return nil
+		})
+		return err
 	})
 	if err != nil {
 		return nil, wrap(ctx, operation, err)
