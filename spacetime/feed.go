@@ -126,10 +126,7 @@ func (f *feed) none(b, q, k int) *Node {
 // past is what each request sees of its window, [B, M, T].
 func (f *feed) past(b int) *Node {
 	l, t := f.whole(), f.span
-	action, visible := make([]int32, t), make([]bool, t)
-	for i := range t {
-		action[i], visible[i] = int32(l.action(i)), !(f.c.HideRequests && l.isRequest(i))
-	}
+	action, visible := f.visible(l)
 	grow := func(x *Node) *Node { return BroadcastToDims(InsertAxes(x, 1), b, f.asks, t) }
 	of := BroadcastToDims(Reshape(Const(f.g, action), 1, 1, t), b, f.asks, t)
 	at := BroadcastToDims(InsertAxes(f.in[batch.FeedAt], 2), b, f.asks, t)

@@ -13,8 +13,7 @@ import (
 //
 // A whole window lies as it is counted, action by action. A past lies part by part: of
 // every action the first token, of every action the next. So what is repeated for the
-// tokens of an action is copied in runs as long as the window, which on a CPU takes a
-// tenth of the time of single numbers.
+// tokens of an action is copied in runs as long as the window and not number by number.
 type layout struct {
 	profile    int // profile tokens of the window
 	head       int // those that are laid out, first: all or none
@@ -80,6 +79,14 @@ func (l layout) action(i int) int {
 func (l layout) isRequest(i int) bool {
 	action, part := l.token(i)
 	return action >= 0 && part == 0
+}
+
+// visible are the actions of all tokens, and whether later actions may see them.
+func (n *net) visible(l layout) (action []int32, seen []bool) {
+	for i := range l.size() {
+		action, seen = append(action, int32(l.action(i))), append(seen, !(n.c.HideRequests && l.isRequest(i)))
+	}
+	return action, seen
 }
 
 // position is where the i-th token stands in the window.

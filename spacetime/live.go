@@ -167,10 +167,7 @@ func (n *net) biasRow(l layout) *Node {
 // [B, T].
 func (n *net) pastSeen(l layout) *Node {
 	b, t := n.in[batch.InPlace].Shape().Dimensions[0], l.size()
-	action, visible := make([]int32, t), make([]bool, t)
-	for i := range t {
-		action[i], visible[i] = int32(l.action(i)), !(n.c.HideRequests && l.isRequest(i))
-	}
+	action, visible := n.visible(l)
 	of := BroadcastToDims(InsertAxes(Const(n.g, action), 0), b, t)
 	seen := And(LessThan(of, BroadcastToDims(n.in[batch.InRequest], b, t)), n.real(l))
 	seen = And(seen, BroadcastToDims(InsertAxes(Const(n.g, visible), 0), b, t))

@@ -2,8 +2,6 @@ package vector_test
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -29,16 +27,7 @@ func TestExactCosine(t *testing.T) { rapid.Check(t, vectortest.ExactCosine(home)
 // them, one city, and one neighbourhood of it.
 func BenchmarkSearch(b *testing.B) {
 	const n, dim = 1_000_000, 64
-	rng := rand.New(rand.NewPCG(1, 2))
-	s := &vector.Set{Dim: dim, IDs: make([]string, n), Data: make([]float32, n*dim), Lat: make([]float64, n), Lng: make([]float64, n)}
-	for i := range n {
-		s.IDs[i] = fmt.Sprint(i)
-		city := float64(i % 20)
-		s.Lat[i], s.Lng[i] = city+0.1*rng.NormFloat64(), 3*city+0.1*rng.NormFloat64()
-	}
-	for i := range s.Data {
-		s.Data[i] = float32(rng.NormFloat64())
-	}
+	s := vectortest.Cities(n, dim)
 	ix, err := vector.NewIndex(s, vector.IndexOptions{Measure: vector.Cosine})
 	if err != nil {
 		b.Fatal(err)

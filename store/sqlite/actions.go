@@ -99,8 +99,13 @@ func scanAction(scan func(...any) error, a *stored) error {
 	if err := scan(&a.User, &a.ID, &a.POI, &a.TimeMS, &a.OffsetMin, &a.Type, &lat, &lng, &a.num); err != nil {
 		return err
 	}
-	a.HasUser, a.UserLat, a.UserLng = lat.Valid && lng.Valid, lat.Float64, lng.Float64
+	stands(&a.Action, lat, lng)
 	return nil
+}
+
+// stands puts the user's position, which may be missing, into an action.
+func stands(a *store.Action, lat, lng sql.NullFloat64) {
+	a.HasUser, a.UserLat, a.UserLng = lat.Valid && lng.Valid, lat.Float64, lng.Float64
 }
 
 // Recent returns a user's latest actions; see store.Actions.
@@ -128,7 +133,7 @@ func scanRecent(scan func(...any) error, a *store.Action) error {
 	if err := scan(&a.ID, &a.POI, &a.TimeMS, &a.OffsetMin, &a.Type, &lat, &lng); err != nil {
 		return err
 	}
-	a.HasUser, a.UserLat, a.UserLng = lat.Valid && lng.Valid, lat.Float64, lng.Float64
+	stands(a, lat, lng)
 	return nil
 }
 

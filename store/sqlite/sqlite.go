@@ -70,7 +70,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	return s, nil
 }
 
-var creating sync.Mutex
+var creating sync.Mutex // held by create
 
 // create makes the file where there is none, since SQLite would make it readable by all;
 // those that SQLite puts beside it get its permissions.

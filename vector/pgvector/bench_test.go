@@ -1,12 +1,11 @@
 package pgvector_test
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/whereto/whereto/internal/testkit"
 	"github.com/whereto/whereto/vector"
+	"github.com/whereto/whereto/vector/vectortest"
 )
 
 // BenchmarkSearch finds ten of 200,000 places of 64 numbers in twenty cities, all and
@@ -14,16 +13,7 @@ import (
 func BenchmarkSearch(b *testing.B) {
 	const n, dim = 200_000, 64
 	d := open(b, testkit.Pgvector(b))
-	rng := rand.New(rand.NewPCG(1, 2))
-	s := &vector.Set{Dim: dim, IDs: make([]string, n), Data: make([]float32, n*dim), Lat: make([]float64, n), Lng: make([]float64, n)}
-	for i := range n {
-		s.IDs[i] = fmt.Sprint(i)
-		city := float64(i % 20)
-		s.Lat[i], s.Lng[i] = city+0.1*rng.NormFloat64(), 3*city+0.1*rng.NormFloat64()
-	}
-	for i := range s.Data {
-		s.Data[i] = float32(rng.NormFloat64())
-	}
+	s := vectortest.Cities(n, dim)
 	b.Run("fill", func(b *testing.B) {
 		for b.Loop() {
 			if err := newIndex(b, d, s).Close(); err != nil { // the last to close drops the table

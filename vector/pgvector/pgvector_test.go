@@ -203,6 +203,21 @@ func untilUnavailable(t *testing.T, read func() error) {
 	}
 }
 
+// terminate ends every connection of a server but its own.
+func terminate(t *testing.T, dsn string) {
+	t.Helper()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	var n int
+	const others = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+	if err := conn.QueryRow(ctx, others).Scan(&n); err != nil || n == 0 {
+		t.Fatalf("%d connections ended, %v", n, err)
+	}
+}
+
 func TestServerDies(t *testing.T) {
 	server := testkit.OwnServer(t, "pgvector")
 	dsn := server.PostgresSchema()
@@ -212,6 +227,10 @@ func TestServerDies(t *testing.T) {
 	want, err := x.Search(ctx, s.Row(1), 5, vector.Area{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	terminate(t, dsn) // the pool does not know yet, and must not say so
+	if got, err := x.Search(ctx, s.Row(1), 5, vector.Area{}); err != nil || !slices.Equal(got, want) {
+		t.Errorf("on connections that have died: %v, %v; want %v", got, err, want)
 	}
 	search := func() error { _, err := x.Search(ctx, s.Row(1), 5, vector.Area{}); return err }
 	server.Kill(t)

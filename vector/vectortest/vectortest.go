@@ -89,6 +89,21 @@ func Set(seed uint64, n, dim int, positions bool) *vector.Set {
 	return s
 }
 
+// Cities returns n random vectors for benchmarks, with positions around twenty cities.
+func Cities(n, dim int) *vector.Set {
+	rng := rand.New(rand.NewPCG(1, 2))
+	s := &vector.Set{Dim: dim, IDs: make([]string, n), Data: make([]float32, n*dim), Lat: make([]float64, n), Lng: make([]float64, n)}
+	for i := range n {
+		s.IDs[i] = fmt.Sprint(i)
+		city := float64(i % 20)
+		s.Lat[i], s.Lng[i] = city+0.1*rng.NormFloat64(), 3*city+0.1*rng.NormFloat64()
+	}
+	for i := range s.Data {
+		s.Data[i] = float32(rng.NormFloat64())
+	}
+	return s
+}
+
 // search must succeed.
 func search(t tester, x vector.Searcher, query []float32, k int, within vector.Area) []vector.Hit {
 	t.Helper()
